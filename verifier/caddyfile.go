@@ -1,0 +1,151 @@
+package verifier
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// UnmarshalCaddyfile sets up the verifier from Caddyfile tokens. Syntax:
+//
+//	geetest_v4 {
+//		captcha_id  <id>
+//		captcha_key <key>
+//		endpoint    <url>      # https://gcaptcha4.geetest.com
+//		timeout     <duration> # 5s
+//	}
+func (g *GeetestV4) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return unmarshal(d, []option{
+		{"captcha_id", "the captcha's id in GeeTest's console", required, textTo(&g.CaptchaID)},
+		{"captcha_key", "the key of the captcha_id", required, textTo(&g.CaptchaKey)},
+		{"endpoint", "a URL", !required, textTo(&g.Endpoint)},
+		{"timeout", "a positive duration such as 5s", !required, durationTo(&g.Timeout)},
+	})
+}
+
+// UnmarshalCaddyfile sets up the verifier from Caddyfile tokens. Syntax:
+//
+//	geetest_v3 {
+//		captcha_id  <id>
+//		captcha_key <key>
+//		digest      md5|sha256|hmac-sha256 # md5
+//		endpoint    <url>                  # https://api.geetest.com
+//		timeout     <duration>             # 5s
+//	}
+func (g *GeetestV3) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return unmarshal(d, []option{
+		{"captcha_id", "the captcha's id in GeeTest's console", required, textTo(&g.CaptchaID)},
+		{"captcha_key", "the key of the captcha_id", required, textTo(&g.CaptchaKey)},
+		{"digest", strings.Join(geetestV3Digests, ", "), !required, choiceTo(&g.Digest, geetestV3Digests)},
+		{"endpoint", "a URL", !required, textTo(&g.Endpoint)},
+		{"timeout", "a positive duration such as 5s", !required, durationTo(&g.Timeout)},
+	})
+}
+
+// UnmarshalCaddyfile sets up the verifier from Caddyfile tokens. Syntax:
+//
+//	tencent {
+//		site           cn|intl
+//		captcha_app_id <number>
+//		app_secret_key <key>
+//		secret_id      <id>
+//		secret_key     <key>
+//		endpoint       <url>      # by site
+//		max_score      <0-100>    # unset: Score is not looked at
+//		timeout        <duration> # 5s
+//	}
+func (t *Tencent) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return unmarshal(d, []option{
+		{"site", strings.Join(tencentSites, ", "), required, choiceTo(&t.Site, tencentSites)},
+		{"captcha_app_id", "the CaptchaAppId of the captcha console", required, textTo(&t.CaptchaAppID)},
+		{"app_secret_key", "the AppSecretKey of the captcha_app_id", required, textTo(&t.AppSecretKey)},
+		{"secret_id", "the SecretId of an API key", required, textTo(&t.SecretID)},
+		{"secret_key", "the SecretKey of the secret_id", required, textTo(&t.SecretKey)},
+		{"endpoint", "a URL", !required, textTo(&t.Endpoint)},
+		{"max_score", "a number from 0 to 100", !required, scoreTo(&t.MaxScore)},
+		{"timeout", "a positive duration such as 5s", !required, durationTo(&t.Timeout)},
+	})
+}
+
+// option is a line of a verifier's block: a name and one argument, which set
+// takes. expected says what the argument is.
+type option struct {
+	name, expected string
+	required       bool
+	set            func(argument string) bool
+}
+
+const required = true
+
+// unmarshal reads the block of a verifier. No error repeats an argument, since
+// that may be a key.
+func unmarshal(d *caddyfile.Dispenser, options []option) error {
+	d.Next() // consume the verifier's name
+	verifier := d.Val()
+	if d.NextArg() {
+		return d.Errf("%s takes no arguments, its options go into a block", verifier)
+	}
+	given := make(map[string]bool)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		name := d.Val()
+		i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
+		switch {
+		case i < 0:
+			return d.Errf("unknown option %q of %s, which has %s", name, verifier, names(options))
+		case given[name]:
+			return d.Errf("%s is given twice", name)
+		}
+		given[name] = true
+		var argument string
+		if !d.AllArgs(&argument) || !options[i].set(argument) {
+			return d.Errf("%s takes one argument: %s", name, options[i].expected)
+		}
+	}
+	for _, o := range options {
+		if o.required && !given[o.name] {
+			return d.Errf("%s needs %s: %s", verifier, o.name, o.expected)
+		}
+	}
+	return nil
+}
+
+func names(options []option) string {
+	var all []string
+	for _, o := range options {
+		all = append(all, o.name)
+	}
+	return strings.Join(all, ", ")
+}
+
+func textTo(to *string) func(string) bool {
+	return func(argument string) bool {
+		*to = argument
+		return argument != ""
+	}
+}
+
+func choiceTo(to *string, allowed []string) func(string) bool {
+	return func(argument string) bool {
+		*to = argument
+		return slices.Contains(allowed, argument)
+	}
+}
+
+func durationTo(to *caddy.Duration) func(string) bool {
+	return func(argument string) bool {
+		duration, err := caddy.ParseDuration(argument)
+		*to = caddy.Duration(duration)
+		return err == nil && duration > 0
+	}
+}
+
+func scoreTo(to **int) func(string) bool {
+	return func(argument string) bool {
+		score, err := strconv.Atoi(argument)
+		*to = &score
+		return err == nil && checkScore(score) == nil
+	}
+}

@@ -1,0 +1,107 @@
+package verifier
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// adapt turns "provider { ... }" into the provider's JSON.
+func adapt(t *testing.T, provider, block string) (string, error) {
+	t.Helper()
+	d := caddyfile.NewTestDispenser("verifier " + provider + block)
+	d.Next()
+	d.NextArg()
+	v, err := caddyfile.UnmarshalModule(d, "http.captcha.verifiers."+provider)
+	if err != nil {
+		return "", err
+	}
+	config, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(config), nil
+}
+
+func TestCaddyfileSetsEveryOption(t *testing.T) {
+	for _, c := range []struct{ provider, block, want string }{
+		{"geetest_v4", ` {
+			captcha_id  a
+			captcha_key {env.KEY}
+		}`, `{"captcha_id":"a","captcha_key":"{env.KEY}"}`},
+		{"geetest_v4", ` {
+			timeout     1m
+			endpoint    https://example.com/a
+			captcha_key "b c"
+			captcha_id  a
+		}`, `{"captcha_id":"a","captcha_key":"b c","endpoint":"https://example.com/a","timeout":60000000000}`},
+		{"geetest_v3", ` {
+			captcha_id  a
+			captcha_key b
+			digest      hmac-sha256
+			endpoint    https://example.com
+			timeout     500ms
+		}`, `{"captcha_id":"a","captcha_key":"b","digest":"hmac-sha256","endpoint":"https://example.com","timeout":500000000}`},
+		{"tencent", ` {
+			site           intl
+			captcha_app_id {env.APP_ID}
+			app_secret_key b
+			secret_id      c
+			secret_key     d
+			endpoint       https://example.com
+			max_score      0
+			timeout        2s
+		}`, `{"site":"intl","captcha_app_id":"{env.APP_ID}","app_secret_key":"b","secret_id":"c","secret_key":"d","endpoint":"https://example.com","max_score":0,"timeout":2000000000}`},
+	} {
+		if got, err := adapt(t, c.provider, c.block); err != nil || got != c.want {
+			t.Errorf("%s%s\nis %s (%v), want\n%s", c.provider, c.block, got, err, c.want)
+		}
+	}
+}
+
+func TestCaddyfileErrorsNameTheOption(t *testing.T) {
+	const geetest = "captcha_id a\n captcha_key b\n "
+	const tencent = "site cn\n captcha_app_id 1\n app_secret_key b\n secret_id c\n secret_key d\n "
+	for _, c := range []struct{ provider, block, want string }{
+		{"geetest_v4", ``, "geetest_v4 needs captcha_id"},
+		{"geetest_v4", ` {
+		}`, "geetest_v4 needs captcha_id"},
+		{"geetest_v4", ` CANARY`, "geetest_v4 takes no arguments"},
+		{"geetest_v4", " {\n captcha_id a\n }", "geetest_v4 needs captcha_key"},
+		{"geetest_v4", " {\n captcha_key a\n }", "geetest_v4 needs captcha_id"},
+		{"geetest_v4", " {\n captcha_id\n }", "captcha_id takes one argument"},
+		{"geetest_v4", " {\n captcha_id \"\"\n }", "captcha_id takes one argument"},
+		{"geetest_v4", " {\n captcha_key CANARY CANARY\n }", "captcha_key takes one argument"},
+		{"geetest_v4", " {\n captcha_key CANARY\n captcha_key CANARY\n }", "captcha_key is given twice"},
+		{"geetest_v4", " {\n captcha_key CANARY {\n }\n }", `unknown option "{"`},
+		{"geetest_v4", " {\n script https://example.com\n }", `unknown option "script" of geetest_v4`},
+		{"geetest_v4", " {\n digest md5\n }", `unknown option "digest"`},
+		{"geetest_v4", " {\n " + geetest + "timeout 0\n }", "timeout takes one argument: a positive duration"},
+		{"geetest_v4", " {\n " + geetest + "timeout -1s\n }", "timeout takes one argument: a positive duration"},
+		{"geetest_v4", " {\n " + geetest + "timeout CANARY\n }", "timeout takes one argument: a positive duration"},
+		{"geetest_v3", " {\n " + geetest + "digest sha1\n }", "digest takes one argument: md5, sha256, hmac-sha256"},
+		{"geetest_v3", " {\n " + geetest + "bypass_endpoint off\n }", `unknown option "bypass_endpoint"`},
+		{"geetest_v3", " {\n captcha_id a\n }", "geetest_v3 needs captcha_key"},
+		{"tencent", " {\n site china\n }", "site takes one argument: cn, intl"},
+		{"tencent", " {\n captcha_app_id 1\n app_secret_key b\n secret_id c\n secret_key d\n }", "tencent needs site"},
+		{"tencent", " {\n site cn\n app_secret_key b\n secret_id c\n secret_key d\n }", "tencent needs captcha_app_id"},
+		{"tencent", " {\n site cn\n captcha_app_id 1\n secret_id c\n secret_key d\n }", "tencent needs app_secret_key"},
+		{"tencent", " {\n site cn\n captcha_app_id 1\n app_secret_key b\n secret_key d\n }", "tencent needs secret_id"},
+		{"tencent", " {\n site cn\n captcha_app_id 1\n app_secret_key b\n secret_id c\n }", "tencent needs secret_key"},
+		{"tencent", " {\n " + tencent + "max_score 101\n }", "max_score takes one argument: a number from 0 to 100"},
+		{"tencent", " {\n " + tencent + "max_score -1\n }", "max_score takes one argument"},
+		{"tencent", " {\n " + tencent + "max_score 1.5\n }", "max_score takes one argument"},
+		{"tencent", " {\n " + tencent + "max_score {env.MAX}\n }", "max_score takes one argument"},
+		{"tencent", " {\n " + tencent + "encrypt_app_id cbc\n }", `unknown option "encrypt_app_id"`},
+	} {
+		_, err := adapt(t, c.provider, c.block)
+		switch {
+		case err == nil:
+			t.Errorf("%s%s\nis taken", c.provider, c.block)
+		case !strings.Contains(err.Error(), c.want), !strings.Contains(err.Error(), "Testfile:"), strings.Contains(err.Error(), "CANARY"):
+			t.Errorf("%s%s\ngives the error %q, want %q", c.provider, c.block, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,252 @@
+package verifier
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/setting"
+)
+
+func init() { caddy.RegisterModule(GeetestV4{}) }
+
+// GeetestV4 verifies proofs of GeeTest CAPTCHA v4 ("adaptive CAPTCHA"), as in
+// GeeTest's page "Deploy server" (docs.geetest.com/gt4/deploy/server).
+//
+// The texts take Caddy's global placeholders such as {env.NAME} and
+// {file./path}, which are replaced once, when the configuration is loaded.
+type GeetestV4 struct {
+	// CaptchaID is the captcha's id in GeeTest's console. Required.
+	CaptchaID string `json:"captcha_id,omitempty"`
+
+	// CaptchaKey is the key of that id. Required. It never leaves this
+	// process.
+	CaptchaKey string `json:"captcha_key,omitempty"`
+
+	// Endpoint is where /validate is served: https, or http to a loopback
+	// address. Default: https://gcaptcha4.geetest.com
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// Timeout bounds the call to GeeTest. Default: 5s
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	id, key     string
+	url         string
+	timeout     time.Duration
+	fingerprint [32]byte
+}
+
+var geetestV4Parts = parts{
+	{Parameter{"lot_number", "Captcha-Lot-Number", 64}, regexp.MustCompile(`^[0-9A-Za-z_-]{16,64}$`)},
+	{Parameter{"captcha_output", "Captcha-Output", 4096}, printable},
+	{Parameter{"pass_token", "Captcha-Pass-Token", 256}, printable},
+	{Parameter{"gen_time", "Captcha-Gen-Time", 20}, regexp.MustCompile(`^[0-9]+$`)},
+}
+
+// CaddyModule returns the Caddy module information.
+func (GeetestV4) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.captcha.verifiers.geetest_v4",
+		New: func() caddy.Module { return new(GeetestV4) },
+	}
+}
+
+// Provision reads the options. It does not call GeeTest.
+func (g *GeetestV4) Provision(caddy.Context) error {
+	if err := expand(
+		text{"captcha_id", g.CaptchaID, &g.id},
+		text{"captcha_key", g.CaptchaKey, &g.key},
+	); err != nil {
+		return err
+	}
+	endpoint, err := setting.Endpoint("endpoint", g.Endpoint, "https://gcaptcha4.geetest.com")
+	if err != nil {
+		return err
+	}
+	if g.timeout, err = timeoutOrDefault(g.Timeout); err != nil {
+		return err
+	}
+	// GeeTest recommends to have the id in the URL, where its logs show it.
+	endpoint = endpoint.JoinPath("validate")
+	endpoint.RawQuery = url.Values{"captcha_id": {g.id}}.Encode()
+	g.url = endpoint.String()
+	g.fingerprint = fingerprint("geetest_v4", g.id, g.key, g.url, g.timeout.String())
+	g.CaptchaKey = ""
+	return nil
+}
+
+// Captcha returns "geetest_v4" and the captcha id.
+func (g *GeetestV4) Captcha() (provider, id string) { return "geetest_v4", g.id }
+
+// Fingerprint implements Verifier.
+func (g *GeetestV4) Fingerprint() [32]byte { return g.fingerprint }
+
+// Parameters returns lot_number, captcha_output, pass_token and gen_time.
+func (g *GeetestV4) Parameters() []Parameter { return geetestV4Parts.parameters() }
+
+// maxAhead is how far a gen_time may lie in the future, because GeeTest's
+// clock and ours differ. The captcha handler's maxAge is shorter by as much
+// than it remembers a used proof, so that no proof is forgotten while its
+// gen_time would still do.
+const maxAhead = 5 * time.Minute
+
+// Check judges the shape of the proof, and its age by gen_time: Unix seconds,
+// from maxAge before now to five minutes after it.
+func (g *GeetestV4) Check(proof Proof, now time.Time, maxAge time.Duration) Verdict {
+	if verdict := geetestV4Parts.check(proof); verdict.Result != Unknown {
+		return verdict
+	}
+	seconds, err := strconv.ParseInt(proof[3], 10, 64)
+	generated := time.Unix(seconds, 0)
+	switch {
+	case err != nil, generated.After(now.Add(maxAhead)):
+		return malformed("gen_time")
+	case generated.Before(now.Add(-maxAge)):
+		return Verdict{Result: Expired, Reason: "gen_time"}
+	}
+	return Verdict{}
+}
+
+// Use returns the lot_number in lower case. GeeTest may not tell the cases
+// apart, and makes a lot_number for one solved captcha only.
+func (g *GeetestV4) Use(proof Proof) string { return strings.ToLower(proof[0]) }
+
+// Verify asks /validate.
+func (g *GeetestV4) Verify(ctx context.Context, proof Proof, _ Client) Verdict {
+	lotNumber := proof[0]
+	form := url.Values{
+		"lot_number":     {lotNumber},
+		"captcha_output": {proof[1]},
+		"pass_token":     {proof[2]},
+		"gen_time":       {proof[3]},
+		"sign_token":     {signToken(g.key, lotNumber)},
+	}
+	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	return ask(ctx, g.timeout, g.url, header, []byte(form.Encode()), func(answer object) Verdict {
+		return judgeGeetestV4(answer, lotNumber)
+	})
+}
+
+// signToken proves to GeeTest that the caller knows the key of the captcha.
+func signToken(key, lotNumber string) string {
+	return hex.EncodeToString(hmacSHA256([]byte(key), lotNumber))
+}
+
+// judgeGeetestV4 decides on an answer of /validate. It is one of
+//
+//	{"status": "success", "result": "success", "reason": "", "captcha_args": {"lot_number": …, …}}
+//	{"status": "success", "result": "fail", "reason": "pass_token expire", …}
+//	{"status": "error", "code": "-50005", "msg": "illegal gen_time", …}
+//
+// The page "API reference, server" shows the first two without status. Only
+// result is needed for Passed; status, reason and captcha_args may be missing
+// but not be of another type.
+func judgeGeetestV4(answer object, lotNumber string) Verdict {
+	status, found := answer["status"]
+	switch {
+	case status == "error":
+		return judgeGeetestV4Error(answer["code"])
+	case found && status != "success":
+		return unexpected("status")
+	}
+	reason, ok := optional[string](answer, "reason")
+	if !ok {
+		return unexpected("reason")
+	}
+	switch answer["result"] {
+	case "success":
+		return bound(answer, lotNumber)
+	case "fail":
+		if verdict, known := geetestV4Reasons[reason]; known {
+			return verdict
+		}
+		return Verdict{Result: Rejected, Reason: "reason_other"}
+	}
+	return unexpected("result")
+}
+
+// bound is Passed if the answer is about the proof that was asked about.
+func bound(answer object, lotNumber string) Verdict {
+	args, ok := optional[object](answer, "captcha_args")
+	if !ok {
+		return unexpected("captcha_args")
+	}
+	theirs, found := args["lot_number"]
+	if _, isText := theirs.(string); found && !isText {
+		return unexpected("captcha_args.lot_number")
+	}
+	if found && theirs != lotNumber {
+		return Verdict{Result: Rejected, Reason: "lot_number"}
+	}
+	return Verdict{Result: Passed}
+}
+
+// judgeGeetestV4Error decides on a code, which is a string in all samples of
+// GeeTest's and has no minus sign on the English pages.
+func judgeGeetestV4Error(code any) Verdict {
+	var digits string
+	switch code := code.(type) {
+	case string:
+		digits = code
+	case json.Number:
+		digits = code.String()
+	default:
+		return unexpected("code")
+	}
+	if verdict, known := geetestV4Codes[strings.TrimPrefix(digits, "-")]; known {
+		return verdict
+	}
+	return Verdict{Result: Rejected, Reason: "code_other"}
+}
+
+// geetestV4Reasons are the known reasons of a fail.
+var geetestV4Reasons = map[string]Verdict{
+	"pass_token expire": {Result: Expired, Reason: "pass_token_expire"},
+	"pass_token error":  {Result: Rejected, Reason: "pass_token_error"},
+	"sign_token error": {
+		Result: Misconfigured, Reason: "sign_token_error",
+		Advice: "captcha_key is not the key of captcha_id: copy both from the same line of GeeTest's console (a key shown as *** is masked)",
+	},
+}
+
+// geetestV4Codes are the codes of GeeTest's page "Error code, server", without
+// the minus sign.
+var geetestV4Codes = map[string]Verdict{
+	"50000": {Reason: reasonService, Err: errors.New("GeeTest answered with code -50000 (runtime error)")},
+	"50001": {Result: Rejected, Reason: "code_50001"}, // illegal risk_type
+	"50002": {Result: Rejected, Reason: "code_50002"}, // param decrypt error
+	"50003": {Result: Replayed, Reason: "code_50003"}, // illegal verify: a repeated one
+	"50004": {Result: Rejected, Reason: "code_50004"}, // jsonp xss
+	"50005": {Result: Rejected, Reason: "code_50005"}, // illegal gen_time
+	"50101": {Result: Misconfigured, Reason: "code_50101", Advice: "GeeTest got no captcha_id: check captcha_id, and that endpoint keeps the query"},
+	"50102": {Result: Misconfigured, Reason: "code_50102", Advice: "captcha_id is malformed: copy it again from GeeTest's console"},
+	"50103": {Result: Misconfigured, Reason: "code_50103", Advice: "captcha_id does not exist at this endpoint: copy it again from GeeTest's console, and check that it is one of CAPTCHA v4"},
+	"50104": {Result: Misconfigured, Reason: "code_50104", Advice: "captcha_id was deleted in GeeTest's console: create a captcha and configure its captcha_id and captcha_key"},
+	"50105": {Result: Misconfigured, Reason: "code_50105", Advice: "captcha_id is paused: resume it in GeeTest's console"},
+	"50301": {Result: Rejected, Reason: "code_50301"}, // not proof: serial number unknown
+	"50302": {Result: Rejected, Reason: "code_50302"}, // not lot_number
+	"50303": {Result: Rejected, Reason: "code_50303"}, // illegal lot_number
+	"50304": {Result: Rejected, Reason: "code_50304"}, // lot_number not match
+	"50305": {Result: Expired, Reason: "code_50305"},  // lot_number expired
+	"50306": {Result: Rejected, Reason: "code_50306"}, // process_token error
+	"50307": {Result: Rejected, Reason: "code_50307"}, // payload error
+	"50308": {Result: Rejected, Reason: "code_50308"}, // payload used
+}
+
+// Interface guards
+var (
+	_ Verifier              = (*GeetestV4)(nil)
+	_ caddy.Module          = (*GeetestV4)(nil)
+	_ caddy.Provisioner     = (*GeetestV4)(nil)
+	_ caddyfile.Unmarshaler = (*GeetestV4)(nil)
+)

@@ -1,0 +1,44 @@
+package verifier
+
+import "regexp"
+
+// part is a Parameter and the shape of its genuine values.
+type part struct {
+	Parameter
+	shape *regexp.Regexp
+}
+
+// printable is the shape of values of which the provider documents none: ASCII
+// without spaces and control characters.
+var printable = regexp.MustCompile(`^[!-~]+$`)
+
+// parts are what a provider's proofs consist of.
+type parts []part
+
+func (ps parts) parameters() []Parameter {
+	parameters := make([]Parameter, len(ps))
+	for i, p := range ps {
+		parameters[i] = p.Parameter
+	}
+	return parameters
+}
+
+// check is Malformed, with the name of the parameter as the reason, if a value
+// cannot be genuine, and the zero Verdict otherwise.
+func (ps parts) check(proof Proof) Verdict {
+	if len(proof) != len(ps) {
+		return malformed("proof")
+	}
+	for i, p := range ps {
+		if len(proof[i]) > p.MaxLength || !p.shape.MatchString(proof[i]) {
+			return malformed(p.Name)
+		}
+	}
+	return Verdict{}
+}
+
+func malformed(name string) Verdict { return Verdict{Result: Malformed, Reason: name} }
+
+// offline is the verdict on a proof that the widget makes by itself when it
+// cannot reach its provider. Everyone can make one.
+var offline = Verdict{Result: Rejected, Reason: "offline"}

@@ -1,0 +1,234 @@
+package verifier
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The body and signature that Tencent's Node SDK makes of this proof.
+func TestTencentSendsTheCallOfTheVectors(t *testing.T) {
+	for _, c := range []struct{ site, url, signature string }{
+		{"cn", "https://captcha.tencentcloudapi.com", "e459388782bca68ac19c2b42421a9e650e23252960a2b71bfe7a1b3324fb33b4"},
+		{"intl", "https://captcha.intl.tencentcloudapi.com", "a74324f7d75e341b7de305ff5bc033bedb5f9ea964807dcc58a54d6db9513dd3"},
+	} {
+		v := provisioned(t, &Tencent{Site: c.site, CaptchaAppID: appID, AppSecretKey: appSecret, SecretID: secretID, SecretKey: secretKey})
+		v.now = func() time.Time { return time.Unix(1700000000, 0) }
+		if v.url != c.url {
+			t.Errorf("the endpoint of %s is %s, want %s", c.site, v.url, c.url)
+		}
+		body := v.body(Proof{"tr03EXAMPLE_TICKET-0123456789*", "@Vki"}, testClient)
+		if string(body) != captchaBody || len(body) != 167 {
+			t.Errorf("the body is %s, want %s", body, captchaBody)
+		}
+		want := "TC3-HMAC-SHA256 Credential=AKIDEXAMPLE/2023-11-14/captcha/tc3_request, SignedHeaders=content-type;host, Signature=" + c.signature
+		if got := v.header(body).Get("Authorization"); got != want {
+			t.Errorf("%s signed\n%s, want\n%s", c.site, got, want)
+		}
+	}
+}
+
+func TestTencentSignsWhatItSends(t *testing.T) {
+	for address, userIP := range map[string]string{"": "127.0.0.1", "203.0.113.7": "203.0.113.7", "2001:db8::7": "2001:db8::7"} {
+		endpoint := serving(t, func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			seconds, _ := strconv.ParseInt(r.Header.Get("X-TC-Timestamp"), 10, 64)
+			signer := &tc3{secretID: secretID, secretKey: secretKey, service: "captcha"}
+			headers := []signedHeader{{"content-type", r.Header.Get("Content-Type")}, {"host", r.Host}}
+			want := http.Header{
+				"Authorization":      {signer.authorization(time.Unix(seconds, 0), r.Method, r.URL.RawQuery, headers, body)},
+				"Content-Type":       {"application/json"},
+				"X-Tc-Action":        {"DescribeCaptchaResult"},
+				"X-Tc-Version":       {"2019-07-22"},
+				"X-Tc-Language":      {"en-US"},
+				"X-Tc-Requestclient": {"caddycaptcha"},
+			}
+			for name := range want {
+				if got := r.Header.Get(name); got != want.Get(name) {
+					t.Errorf("%s is %q, want %q", name, got, want.Get(name))
+				}
+			}
+			call, err := parseObject(body)
+			if err != nil || call["UserIp"] != userIP {
+				t.Errorf("UserIp is %v, want %s (%v)", call["UserIp"], userIP, err)
+			}
+			if r.Method != http.MethodPost || r.RequestURI != "/" {
+				t.Errorf("%s %s", r.Method, r.RequestURI)
+			}
+			_, _ = io.WriteString(w, tencentPass)
+		})
+		verdict := newTencent(t, endpoint, forever).Verify(t.Context(), tencentProof, Client{IP: testAddr(address)})
+		expect(t, verdict, Passed, "")
+	}
+}
+
+func response(members string) string { return `{"Response":{` + members + `,"RequestId":"r"}}` }
+
+func TestTencentAnswers(t *testing.T) {
+	judge := newTencent(t, "", 0).judge
+	for _, c := range []struct {
+		answer string
+		result Result
+		reason string
+	}{
+		{tencentPass, Passed, ""},
+		{response(`"CaptchaCode":1,"EvilLevel":0`), Passed, ""},
+		{response(`"CaptchaCode":1,"EvilLevel":99`), Passed, ""},
+		{response(`"CaptchaCode":1,"EvilLevel":0,"Score":100`), Passed, ""},
+		{response(`"CaptchaCode":1,"EvilLevel":0,"Score":null`), Passed, ""},
+		{response(`"CaptchaCode":1,"EvilLevel":100`), Risky, "evil_level"},
+		{response(`"CaptchaCode":1,"EvilLevel":100,"Score":0`), Risky, "evil_level"},
+		{response(`"CaptchaCode":7,"EvilLevel":100`), Rejected, "captcha_code_7"},
+
+		{response(`"CaptchaCode":1`), Unknown, reasonAnswer},
+		{response(`"CaptchaCode":1,"EvilLevel":null`), Unknown, reasonAnswer},
+		{response(`"CaptchaCode":1,"EvilLevel":"0"`), Unknown, reasonAnswer},
+		{response(`"CaptchaCode":1,"EvilLevel":100.0`), Unknown, reasonAnswer},
+		{response(`"CaptchaCode":1,"EvilLevel":false`), Unknown, reasonAnswer},
+		{response(`"CaptchaCode":"1","EvilLevel":0`), Unknown, reasonAnswer},
+		{response(`"CaptchaCode":1.0,"EvilLevel":0`), Unknown, reasonAnswer},
+		{response(`"CaptchaCode":1e0,"EvilLevel":0`), Unknown, reasonAnswer},
+		{response(`"CaptchaCode":true,"EvilLevel":0`), Unknown, reasonAnswer},
+		{response(`"CaptchaCode":null,"EvilLevel":0`), Unknown, reasonAnswer},
+		{response(`"CaptchaCode":[1],"EvilLevel":0`), Unknown, reasonAnswer},
+		{response(`"captchaCode":1,"EvilLevel":0`), Unknown, reasonAnswer},
+		{response(`"EvilLevel":0`), Unknown, reasonAnswer},
+		{response(`"CaptchaCode":1,"EvilLevel":0,"Error":null`), Unknown, reasonAnswer},
+		{response(`"CaptchaCode":1,"EvilLevel":0,"Error":{}`), Unknown, reasonAnswer},
+		{response(`"CaptchaCode":1,"EvilLevel":0,"Error":{"Code":"AuthFailure","Message":""}`), Unknown, reasonAnswer},
+		{response(`"Error":null`), Unknown, reasonAnswer},
+		{response(`"Error":"AuthFailure"`), Unknown, reasonAnswer},
+		{response(`"Error":{"Message":"AuthFailure"}`), Unknown, reasonAnswer},
+		{response(`"Error":{"Code":9}`), Unknown, reasonAnswer},
+		{`{}`, Unknown, reasonAnswer},
+		{`{"Response":null}`, Unknown, reasonAnswer},
+		{`{"Response":{}}`, Unknown, reasonAnswer},
+		{`{"Response":[{"CaptchaCode":1,"EvilLevel":0}]}`, Unknown, reasonAnswer},
+		{`{"response":{"CaptchaCode":1,"EvilLevel":0}}`, Unknown, reasonAnswer},
+		{`{"CaptchaCode":1,"EvilLevel":0}`, Unknown, reasonAnswer},
+		{`{"response":"1","evil_level":"0","err_msg":"OK"}`, Unknown, reasonAnswer},
+	} {
+		expectJudged(t, judge, c.answer, c.result, c.reason)
+	}
+}
+
+func TestTencentScores(t *testing.T) {
+	score := func(max int) *int { return &max }
+	for _, c := range []struct {
+		max    *int
+		score  string
+		result Result
+		reason string
+	}{
+		{nil, `,"Score":100`, Passed, ""},
+		{score(50), `,"Score":49`, Passed, ""},
+		{score(50), `,"Score":50`, Passed, ""},
+		{score(50), `,"Score":51`, Risky, "score"},
+		{score(0), `,"Score":0`, Passed, ""},
+		{score(0), `,"Score":1`, Risky, "score"},
+		{score(100), `,"Score":100`, Passed, ""},
+		{score(100), `,"Score":101`, Unknown, reasonAnswer},
+		{score(50), `,"Score":-1`, Unknown, reasonAnswer},
+		{score(50), ``, Unknown, reasonAnswer},
+		{score(50), `,"score":1`, Unknown, reasonAnswer},
+		{score(50), `,"Score":null`, Unknown, reasonAnswer},
+		{score(50), `,"Score":"1"`, Unknown, reasonAnswer},
+		{score(50), `,"Score":1.5`, Unknown, reasonAnswer},
+		{score(50), `,"Score":18446744073709551617`, Unknown, reasonAnswer},
+	} {
+		v := newTencent(t, "", 0)
+		v.MaxScore = c.max
+		expectJudged(t, v.judge, response(`"CaptchaCode":1,"EvilLevel":0`+c.score), c.result, c.reason)
+		expectJudged(t, v.judge, response(`"CaptchaCode":1,"EvilLevel":100`+c.score), Risky, "evil_level")
+		expectJudged(t, v.judge, response(`"CaptchaCode":8,"EvilLevel":0`+c.score), Expired, "captcha_code_8")
+	}
+}
+
+func TestTencentScoresAreReported(t *testing.T) {
+	v := newTencent(t, "", 0)
+	verdict := judged([]byte(tencentPass), v.judge)
+	if !verdict.HasScore || verdict.Score != 12 {
+		t.Errorf("the score is %d, %v", verdict.Score, verdict.HasScore)
+	}
+	verdict = judged([]byte(response(`"CaptchaCode":1,"EvilLevel":0,"Score":101`)), v.judge)
+	if verdict.HasScore || verdict.Score != 0 {
+		t.Errorf("a score of 101 is %d, %v", verdict.Score, verdict.HasScore)
+	}
+}
+
+func TestTencentCheck(t *testing.T) {
+	v := newTencent(t, "", 0)
+	for _, c := range []struct {
+		name   string
+		proof  Proof
+		result Result
+		reason string
+	}{
+		{"genuine", tencentProof, Unknown, ""},
+		{"shortest ticket", with(tencentProof, 0, long(32)), Unknown, ""},
+		{"longest ticket", with(tencentProof, 0, long(1024)), Unknown, ""},
+		{"longest randstr", with(tencentProof, 1, long(64)), Unknown, ""},
+
+		// Spellings of Tencent's documents, scripts and plugins.
+		{"disaster, 2022", with(tencentProof, 0, "terror_1006_2031483705_1649302812"), Rejected, "offline"},
+		{"disaster, no underscore", with(tencentProof, 0, "terror_1001_20314837051649302812"), Rejected, "offline"},
+		{"disaster, 2024", with(tencentProof, 0, "trerror_1001_199999164_1733100000"), Rejected, "offline"},
+		{"disaster, no id", with(tencentProof, 0, "terror_1001__1649302812"), Rejected, "offline"},
+		{"disaster, suffix", with(tencentProof, 0, "trerror_1013_199999164_1733100000_abc"), Rejected, "offline"},
+		{"disaster, nothing else", with(tencentProof, 0, "terror_"), Rejected, "offline"},
+
+		{"nil", nil, Malformed, "proof"},
+		{"a part too few", tencentProof[:1], Malformed, "proof"},
+		{"empty ticket", with(tencentProof, 0, ""), Malformed, "ticket"},
+		{"short ticket", with(tencentProof, 0, long(31)), Malformed, "ticket"},
+		{"long ticket", with(tencentProof, 0, long(1025)), Malformed, "ticket"},
+		{"long disaster ticket", with(tencentProof, 0, "terror_"+long(1018)), Malformed, "ticket"},
+		{"ticket with a space", with(tencentProof, 0, long(32)+" "), Malformed, "ticket"},
+		{"ticket with a newline", with(tencentProof, 0, long(32)+"\n"), Malformed, "ticket"},
+		{"ticket beyond ASCII", with(tencentProof, 0, long(32)+"é"), Malformed, "ticket"},
+		{"ticket that is no UTF-8", with(tencentProof, 0, long(32)+"\xff"), Malformed, "ticket"},
+		{"empty randstr", with(tencentProof, 1, ""), Malformed, "randstr"},
+		{"long randstr", with(tencentProof, 1, long(65)), Malformed, "randstr"},
+		{"randstr with a tab", with(tencentProof, 1, "@V\t"), Malformed, "randstr"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			verdict := v.Check(c.proof, time.Time{}, 0)
+			if verdict.Result != c.result || verdict.Reason != c.reason || verdict.Err != nil {
+				t.Errorf("verdict is %+v, want %v %q", verdict, c.result, c.reason)
+			}
+		})
+	}
+}
+
+func TestTencentUse(t *testing.T) {
+	v := newTencent(t, "", 0)
+	ticket := tencentProof[0] // ends in GH*
+	if got := v.Use(tencentProof); got != "tr03EXAMPLETICKET0123456789ABCDEF" {
+		t.Errorf("the use is %q", got)
+	}
+	for name, proof := range map[string]Proof{
+		"randstr":            with(tencentProof, 1, "@other"),
+		"padding":            with(tencentProof, 0, strings.TrimSuffix(ticket, "*")),
+		"more padding":       with(tencentProof, 0, ticket+"**="),
+		"the other alphabet": with(tencentProof, 0, strings.NewReplacer("-", "+", "_", "/").Replace(ticket)),
+		"spare bits":         with(tencentProof, 0, strings.Replace(ticket, "GH*", "xy*", 1)),
+	} {
+		if got := v.Use(proof); got != v.Use(tencentProof) {
+			t.Errorf("another spelling (%s) makes it %q", name, got)
+		}
+	}
+	for name, proof := range map[string]Proof{
+		"case":    with(tencentProof, 0, strings.ToLower(ticket)),
+		"content": with(tencentProof, 0, strings.Replace(ticket, "0", "1", 1)),
+	} {
+		if v.Use(proof) == v.Use(tencentProof) {
+			t.Errorf("another ticket (%s) is the same use", name)
+		}
+	}
+	if got := v.Use(Proof{strings.Repeat("*", 32), "@"}); got != "" {
+		t.Errorf("the use of no letters is %q", got)
+	}
+}

@@ -1,0 +1,144 @@
+// Package verifier checks captcha proofs with the providers that issued them.
+//
+// A [Verifier] is a guest module in the namespace http.captcha.verifiers. It
+// knows one provider's protocol and one set of credentials, and nothing of the
+// clients' HTTP requests: it is given a [Proof] and a [Client] and returns a
+// [Verdict]. What becomes of the request is the captcha handler's decision.
+package verifier
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// Verifier checks proofs with one captcha of one provider. Its methods are
+// safe for concurrent use.
+type Verifier interface {
+	// Captcha names the provider ("geetest_v3", "geetest_v4", "tencent") and
+	// the captcha id or CaptchaAppId at that provider. Neither is secret.
+	Captcha() (provider, id string)
+
+	// Fingerprint is a digest over the provider and everything configured,
+	// credentials included. Two verifiers with one fingerprint give one
+	// verdict for one proof.
+	Fingerprint() [32]byte
+
+	// Parameters describes the parts of a proof, in the order in which a
+	// Proof holds them.
+	Parameters() []Parameter
+
+	// Check judges a proof as far as that is possible without the provider,
+	// so that junk never costs a call. maxAge is the age beyond which a proof
+	// that carries its own time is Expired. The zero Verdict, Unknown, means
+	// that the provider has to be asked.
+	Check(proof Proof, now time.Time, maxAge time.Duration) Verdict
+
+	// Use returns what makes the proof single-use, the same for every
+	// spelling of it that the provider might accept. It is only meaningful
+	// for a proof that Check let through.
+	Use(proof Proof) string
+
+	// Verify asks the provider. It returns within the configured timeout and
+	// never retries a call that may have been delivered: the provider would
+	// call the second one a replay.
+	Verify(ctx context.Context, proof Proof, client Client) Verdict
+}
+
+// Parameter is one part of a proof.
+type Parameter struct {
+	// Name is the provider's name for the part, and the default name of the
+	// form field, query parameter, cookie or JSON member that carries it.
+	Name string
+
+	// Header is the default request header that carries it.
+	Header string
+
+	// MaxLength is the longest value, in bytes, that can be genuine.
+	MaxLength int
+}
+
+// Proof is what a solved widget yields: one value for each of the verifier's
+// Parameters, in their order.
+type Proof []string
+
+// Client is what a provider is told about the client.
+type Client struct {
+	// IP is the client's address, without a zone and not as an IPv4-mapped
+	// one. The zero Addr means that it is not known, as on a Unix socket.
+	IP netip.Addr
+
+	// Type is "web" for a desktop browser, "h5" for a mobile one and
+	// "unknown" for everything else (GeeTest's client_type).
+	Type string
+}
+
+// address returns the text of the client's address, or unknown where there is
+// none.
+func (c Client) address(unknown string) string {
+	if !c.IP.IsValid() {
+		return unknown
+	}
+	return c.IP.String()
+}
+
+// Result is what a verifier concluded about a proof.
+type Result uint8
+
+// The results. Only Passed lets a request through; the zero value does not.
+const (
+	// Unknown means that the provider could not be asked, or that its answer
+	// was not the protocol's.
+	Unknown Result = iota
+	// Passed means that the provider vouched for the proof.
+	Passed
+	// Malformed means that the proof cannot be one.
+	Malformed
+	// Rejected means that the provider, or a local check, says no.
+	Rejected
+	// Expired means that the proof is too old.
+	Expired
+	// Replayed means that the provider has seen the proof before.
+	Replayed
+	// Risky means that the provider vouched for the proof but rates the
+	// client as malicious.
+	Risky
+	// Overloaded means that the provider's rate limit was hit.
+	Overloaded
+	// Misconfigured means that the provider refuses our credentials.
+	Misconfigured
+)
+
+var resultNames = [...]string{
+	Unknown: "unknown", Passed: "passed", Malformed: "malformed", Rejected: "rejected",
+	Expired: "expired", Replayed: "replayed", Risky: "risky", Overloaded: "overloaded",
+	Misconfigured: "misconfigured",
+}
+
+// String returns the lower-case name of the result, as used in metrics.
+func (r Result) String() string { return resultNames[r] }
+
+// Verdict is the outcome of checking one proof.
+type Verdict struct {
+	Result Result
+
+	// Reason says in one short word or code why, from a fixed set: it goes
+	// into answers, logs and placeholders and never holds text that a client
+	// or provider chose. For Unknown it is timeout, connection, tls,
+	// http_status, answer (which is not the protocol's) or service (which the
+	// provider says has failed); for Malformed the parameter's name; for what
+	// a provider said, its own code as far as it is a known one.
+	Reason string
+
+	// Score is the provider's risk score, 0 to 100, where HasScore is true.
+	Score    int
+	HasScore bool
+
+	// Advice tells the operator which credential or setting is wrong and what
+	// to do. Only set with Misconfigured.
+	Advice string
+
+	// Err is the technical failure behind Unknown, for the log. It holds no
+	// key and no part of the proof.
+	Err error
+}
