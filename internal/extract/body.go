@@ -1,0 +1,197 @@
+package extract
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// The media types of forms.
+const (
+	typeURLEncoded = "application/x-www-form-urlencoded"
+	typeMultipart  = "multipart/form-data"
+)
+
+// maxFields is how many fields, parts or members a body may have.
+const maxFields = 1000
+
+// firstRead is how much memory a body gets at first, however long it is said
+// to be: what a client announces but does not send costs nothing. The one byte
+// makes doubling it end one byte beyond a limit that is a power of two.
+const firstRead = 4<<10 + 1
+
+// statusClientClosedRequest is what Caddy logs when the client has gone.
+const statusClientClosedRequest = 499
+
+// hasBody reports whether the request may have a body. Caddy wraps every body,
+// so http.NoBody says little. HTTP/3 and chunked bodies have the length -1.
+func hasBody(r *http.Request) bool {
+	return r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody
+}
+
+// searchableType returns the media type of a body that can be searched, in
+// lower case, and the empty string when there is none. After CONNECT and
+// Upgrade the body may be a live stream, whose end would never come; RFC 10036
+// forbids to hold an Incremental one back; a Content-Encoding would have to be
+// decoded first, at a length that the client chooses.
+func searchableType(r *http.Request) string {
+	if !hasBody(r) || r.Method == http.MethodConnect || len(r.Header["Upgrade"]) > 0 || caddyhttp.IsIncremental(r.Header) {
+		return ""
+	}
+	for _, coding := range r.Header["Content-Encoding"] {
+		if coding != "" && !strings.EqualFold(coding, "identity") {
+			return ""
+		}
+	}
+	// Of two types the application may believe the other one.
+	if len(r.Header["Content-Type"]) != 1 {
+		return ""
+	}
+	// A defect in the parameters (RFC 9110, 8.3.1) must not hide a body that
+	// the application reads all the same, so mime.ParseMediaType is left to
+	// the one type that depends on them.
+	mediaType, _, _ := strings.Cut(r.Header["Content-Type"][0], ";")
+	return strings.ToLower(strings.TrimSpace(mediaType))
+}
+
+// carriedBy reports whether a body of the media type can be the source.
+func (s Source) carriedBy(mediaType string) bool {
+	if s == Form {
+		return mediaType == typeURLEncoded || mediaType == typeMultipart
+	}
+	return mediaType == "application/json" || strings.HasSuffix(mediaType, "+json")
+}
+
+// searchBody looks for the proof in what was read of the body.
+func (e *Extractor) searchBody(r *http.Request, mediaType string, body prefix) proof {
+	found := proof{parameters: e.parameters}
+	switch {
+	case len(body.bytes) == 0: // as over HTTP/3, where a GET has the length -1
+	case mediaType == typeURLEncoded && bytes.Count(body.bytes, []byte("&")) >= maxFields:
+		found.fail(ReasonBody)
+	case mediaType == typeURLEncoded:
+		searchPairs(&found, body.bytes, body.truncated)
+	case mediaType == typeMultipart:
+		searchMultipart(&found, r.Header["Content-Type"][0], body)
+	default:
+		searchJSON(&found, e.paths, body)
+	}
+	return found
+}
+
+// prefix is what was read of a body.
+type prefix struct {
+	bytes     []byte
+	truncated bool // the body is longer than the limit
+	ended     bool // nothing of the body is left to read
+}
+
+// readBody reads the body as far as it is searched, one byte more than the
+// limit so as to know whether there is more, and puts it back. It reads within
+// timeout, if that is positive.
+func (e *Extractor) readBody(w http.ResponseWriter, r *http.Request, timeout time.Duration) (prefix, error) {
+	control := http.NewResponseController(w)
+	var deadline time.Time
+	if timeout > 0 {
+		deadline = time.Now().Add(timeout)
+		// Where this is not supported, the clock between reads has to do.
+		// Caddy's own idle timeout takes it as a ceiling.
+		_ = control.SetReadDeadline(deadline)
+	}
+	read, err := readUpTo(r.Body, e.bodyLimit+1, r.ContentLength, deadline)
+	r.Body = restore(read, r.Body, err)
+	slow := isTimeout(err)
+	if timeout > 0 && !slow {
+		// An expired deadline stays: without it, a client that has stopped
+		// sending could hold up the server, which drains the rest.
+		_ = control.SetReadDeadline(time.Time{})
+	}
+	if err != nil && err != io.EOF {
+		if slow && r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close") // RFC 9110, 15.5.9
+		}
+		return prefix{}, readError(r, err)
+	}
+	return prefix{bytes: read, truncated: len(read) > e.bodyLimit, ended: err == io.EOF}, nil
+}
+
+// readUpTo reads at most limit bytes, and returns with them the error that
+// ended the body, io.EOF included. length is what the body is said to have,
+// or -1. A deadline that is not zero is looked at between reads.
+//
+// The buffer is not pooled: a transport may still read the body after the
+// handler has returned.
+func readUpTo(body io.Reader, limit int, length int64, deadline time.Time) ([]byte, error) {
+	size := firstRead
+	if 0 <= length && length < firstRead {
+		size = int(length) + 1 // the read after the last byte finds the end
+	}
+	buffer := make([]byte, 0, min(size, limit))
+	for {
+		n, err := body.Read(buffer[len(buffer):cap(buffer)])
+		buffer = buffer[:len(buffer)+n]
+		if err != nil || len(buffer) == limit {
+			return buffer, err
+		}
+		if !deadline.IsZero() && !time.Now().Before(deadline) {
+			return buffer, os.ErrDeadlineExceeded
+		}
+		if len(buffer) == cap(buffer) {
+			larger := make([]byte, len(buffer), min(2*len(buffer), limit))
+			copy(larger, buffer)
+			buffer = larger
+		}
+	}
+}
+
+// restored is a body of which a part has been read, and put back.
+type restored struct {
+	io.Reader
+	io.Closer
+}
+
+// restore returns the body from its beginning. err is what reading ended with:
+// nil when there is more to read, and otherwise what ends this body as well.
+func restore(read []byte, body io.ReadCloser, err error) io.ReadCloser {
+	rest := io.Reader(body)
+	if err != nil {
+		rest = failed{err}
+	}
+	return restored{io.MultiReader(bytes.NewReader(read), rest), body}
+}
+
+// failed is a reader that has failed.
+type failed struct{ err error }
+
+func (f failed) Read([]byte) (int, error) { return 0, f.err }
+
+// readError gives an error of the body the status that it has for the client.
+// Caddy takes any other error for the server's own (500, and an error log),
+// which clients must not be able to cause.
+func readError(r *http.Request, err error) error {
+	if _, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+		return err // such as the 413 of request_body
+	}
+	status := http.StatusBadRequest // such as broken chunks
+	_, broken := errors.AsType[*net.OpError](err)
+	switch {
+	case isTimeout(err): // first, because net/http then cancels the context as well
+		status = http.StatusRequestTimeout
+	case broken, errors.Is(err, io.ErrUnexpectedEOF), r.Context().Err() != nil:
+		status = statusClientClosedRequest
+	}
+	return caddyhttp.Error(status, fmt.Errorf("reading the request body: %w", err))
+}
+
+func isTimeout(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
+}

@@ -1,0 +1,124 @@
+package extract
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestJSON(t *testing.T) {
+	for body, want := range map[string]Result{
+		"":                             missing(ReasonNone),
+		`{}`:                           missing(ReasonNone),
+		`{"ticket":"t","randstr":"r"}`: found(JSON, "t", "r"),
+		" {\n\"user\":{\"ticket\":1},\"randstr\":\"r\",\"x\":[{\"ticket\":2}],\"ticket\":\"t\"}\t": found(JSON, "t", "r"),
+		`{"tick\u0065t":"\u0074\/","randstr":"r"}`:                                                 found(JSON, "t/", "r"),
+		`{"ticket":"t","randstr":"r","big":1e999,"neg":-0.5E-2}`:                                   found(JSON, "t", "r"),
+		`{"ticket":"t","randstr":"r","x":"\"}{:\\"}`:                                               found(JSON, "t", "r"),
+		`{"ticket":"t"}`:              missing(ReasonIncomplete),
+		`{"ticket":"t","randstr":""}`: missing(ReasonIncomplete),
+		`{"Ticket":"t"}`:              missing(ReasonNone),
+
+		// not an object: nothing of ours is in it
+		`[]`:                               missing(ReasonNone),
+		`[{"ticket":"t","randstr":"r"}]`:   missing(ReasonNone),
+		`"ticket"`:                         missing(ReasonNone),
+		`null`:                             missing(ReasonNone),
+		`1`:                                missing(ReasonNone),
+		`{"ticket":1,"randstr":"r"}`:       malformed(JSON, ReasonType),
+		`{"ticket":null,"randstr":"r"}`:    malformed(JSON, ReasonType),
+		`{"ticket":true,"randstr":"r"}`:    malformed(JSON, ReasonType),
+		`{"ticket":["t"],"randstr":"r"}`:   malformed(JSON, ReasonType),
+		`{"ticket":{"a":1},"randstr":"r"}`: malformed(JSON, ReasonType),
+
+		`{"ticket":"t","randstr":"r","ticket":"t"}`:                  malformed(JSON, ReasonDuplicate),
+		`{"ticket":"t","randstr":"r","\u0074icket":""}`:              malformed(JSON, ReasonDuplicate),
+		`{"ticket":"","ticket":""}`:                                  malformed(JSON, ReasonDuplicate),
+		`{"ticket":"t t","randstr":"r"}`:                             malformed(JSON, ReasonCharacters),
+		`{"ticket":"\u0000","randstr":"r"}`:                          malformed(JSON, ReasonCharacters),
+		`{"ticket":"\ud800","randstr":"r"}`:                          malformed(JSON, ReasonCharacters),
+		"{\"ticket\":\"\xff\",\"randstr\":\"r\"}":                    malformed(JSON, ReasonCharacters),
+		`{"ticket":"` + strings.Repeat("t", 17) + `","randstr":"r"}`: malformed(JSON, ReasonLength),
+
+		`{"ticket":"t","randstr":"r"`:                malformed(JSON, ReasonBody),
+		`{"ticket":"t","randstr":"r"]`:               malformed(JSON, ReasonBody),
+		`{"ticket":"t","randstr":"r",}`:              malformed(JSON, ReasonBody),
+		`{"ticket":"t" "randstr":"r"}`:               malformed(JSON, ReasonBody),
+		`{,"ticket":"t","randstr":"r"}`:              malformed(JSON, ReasonBody),
+		`{"ticket":"t","randstr":"r"}}`:              malformed(JSON, ReasonBody),
+		`{"ticket":"t","randstr":"r"}{}`:             malformed(JSON, ReasonBody),
+		`{"ticket":"t","randstr":"r","x":01}`:        malformed(JSON, ReasonBody),
+		`{"ticket":"t","randstr":"r",x:1}`:           malformed(JSON, ReasonBody),
+		`{"ticket":"t","randstr":"r",1:1}`:           malformed(JSON, ReasonBody),
+		`{'ticket':'t'}`:                             malformed(JSON, ReasonBody),
+		"\ufeff{\"ticket\":\"t\",\"randstr\":\"r\"}": malformed(JSON, ReasonBody),
+		`[1,]`:               malformed(JSON, ReasonBody),
+		"ticket=t&randstr=r": malformed(JSON, ReasonBody),
+		" ":                  malformed(JSON, ReasonBody),
+	} {
+		t.Run(body, func(t *testing.T) {
+			check(t, extractFrom(t, New(parameters, allSources, bodyLimit), newRequest(body, "application/json", -1), body), want)
+		})
+	}
+}
+
+func TestJSONPaths(t *testing.T) {
+	e := New([]Parameter{
+		{Name: "ticket", Field: "captcha.t", MaxLength: 16},
+		{Name: "randstr", Field: "captcha.more.r", MaxLength: 8},
+	}, []Source{JSON}, bodyLimit)
+	for body, want := range map[string]Result{
+		`{"captcha":{"t":"t","more":{"r":"r"}},"captchas":[]}`:                          found(JSON, "t", "r"),
+		`{"captcha":{"more":{"x":[[]],"r":"r"},"t":"t","more2":1}}`:                     found(JSON, "t", "r"),
+		`{"captcha.t":"t","captcha.more.r":"r"}`:                                        missing(ReasonNone),
+		`{"t":"t","more":{"r":"r"}}`:                                                    missing(ReasonNone),
+		`{"captcha":{}}`:                                                                missing(ReasonNone),
+		`{"captcha":{"t":"t"}}`:                                                         missing(ReasonIncomplete),
+		`{"captcha":{"t":"t","more":{"r":"r"}},"captcha":{}}`:                           malformed(JSON, ReasonDuplicate),
+		`{"captcha":{"t":"t","more":{}},"captcha":null}`:                                malformed(JSON, ReasonDuplicate),
+		`{"captcha":{"t":"t","more":{},"\u006dore":{"r":"r"}}}`:                         malformed(JSON, ReasonDuplicate),
+		`{"captcha":{"t":"t","t":"t"}}`:                                                 malformed(JSON, ReasonDuplicate),
+		`{"captcha":[{"t":"t","more":{"r":"r"}}]}`:                                      malformed(JSON, ReasonType),
+		`{"captcha":"t"}`:                                                               malformed(JSON, ReasonType),
+		`{"captcha":null}`:                                                              malformed(JSON, ReasonType),
+		`{"captcha":{"t":"t","more":1}}`:                                                malformed(JSON, ReasonType),
+		`{"captcha":{"t":{},"more":{"r":"r"}}}`:                                         malformed(JSON, ReasonType),
+		`{"captcha":{"t":"t","more":{"r":"r"}}`:                                         malformed(JSON, ReasonBody),
+		`{"captcha":{"t":"t","more":{"r":"r"},"x":"` + strings.Repeat("x", 999):         found(JSON, "t", "r"),
+		`{"captcha":{"t":"t","x":"` + strings.Repeat("x", 999) + `","more":{"r":"r"}}}`: missing(ReasonBodyLimit),
+	} {
+		t.Run(body, func(t *testing.T) {
+			check(t, extractFrom(t, e, newRequest(body, "application/json", -1), body), want)
+		})
+	}
+}
+
+func TestJSONHasAtMost32LevelsAnd1000Members(t *testing.T) {
+	deep := New([]Parameter{{Name: "t", Field: strings.Repeat("a.", 32) + "a", MaxLength: 16}}, []Source{JSON}, 1<<20)
+	e := New(parameters, allSources, 1<<20)
+	const proof = `{"ticket":"t","randstr":"r","x":`
+	var members [1000]string
+	for i := range members {
+		members[i] = fmt.Sprintf("%q:1", fmt.Sprint(i))
+	}
+	for name, test := range map[string]struct {
+		e    *Extractor
+		body string
+		want Result
+	}{
+		"32 levels of arrays":         {e, proof + strings.Repeat("[", 31) + strings.Repeat("]", 31) + "}", found(JSON, "t", "r")},
+		"33 levels of arrays":         {e, proof + strings.Repeat("[", 32) + strings.Repeat("]", 32) + "}", malformed(JSON, ReasonBody)},
+		"33 levels of objects":        {e, proof + strings.Repeat(`{"x":`, 32) + "1" + strings.Repeat("}", 33), malformed(JSON, ReasonBody)},
+		"33 levels without an object": {e, strings.Repeat("[", 33) + strings.Repeat("]", 33), malformed(JSON, ReasonBody)},
+		"33 levels on our path":       {deep, strings.Repeat(`{"a":`, 33) + `"t"` + strings.Repeat("}", 33), malformed(JSON, ReasonBody)},
+		"20000 levels":                {e, proof + strings.Repeat("[", 20000), malformed(JSON, ReasonBody)},
+		"1000 members":                {e, proof + "{" + strings.Join(members[:997], ",") + "}}", found(JSON, "t", "r")},
+		"1001 members":                {e, proof + "{" + strings.Join(members[:998], ",") + "}}", malformed(JSON, ReasonBody)},
+		"1001 members at the top":     {e, proof + "1," + strings.Join(members[:998], ",") + "}", malformed(JSON, ReasonBody)},
+		"5000 elements":               {e, proof + "[" + strings.Repeat("1,", 4999) + "1]}", found(JSON, "t", "r")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			check(t, extractFrom(t, test.e, newRequest(test.body, "application/json", -1), test.body), test.want)
+		})
+	}
+}
