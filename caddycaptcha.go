@@ -1,0 +1,330 @@
+// Package caddycaptcha puts a captcha in front of applications that cannot be
+// modified: no request reaches a protected path without a human's proof, taken
+// out of the request, verified with the provider (GeeTest v3 and v4, Tencent
+// Captcha) and used exactly once.
+package caddycaptcha
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddycaptcha/caddycaptcha/cache"
+	"github.com/caddycaptcha/caddycaptcha/internal/extract"
+	"github.com/caddycaptcha/caddycaptcha/verifier"
+)
+
+func init() {
+	caddy.RegisterModule(Captcha{})
+}
+
+// Captcha is a handler that lets a request pass only with the proof of a
+// solved captcha. It takes the proof out of the request, verifies it with its
+// provider, uses it once and then forwards or refuses the request. The body
+// reaches the next handler as the client sent it.
+//
+// A request that is not matched is passed on untouched. For every other one
+// the handler sets these placeholders:
+//
+// Placeholder | Description
+// ------------|------------
+// `{http.captcha.outcome}` | What became of the request, such as `passed`, `missing` or `replayed`
+// `{http.captcha.reason}` | One short word that says why, or empty
+// `{http.captcha.policy}` | The policy's name
+// `{http.captcha.provider}` | `geetest_v3`, `geetest_v4` or `tencent`
+// `{http.captcha.score}` | The provider's risk score, where there is one
+//
+// The outcome is also the field `captcha_outcome` of the access log and a
+// label of the metric `caddy_captcha_requests_total`.
+type Captcha struct {
+	// MatcherSetsRaw selects the requests to protect. They are matched as they
+	// are when they reach the handler and, where an earlier handler changed
+	// their method or URI, also as the client sent them; either match
+	// protects. Default: every request.
+	MatcherSetsRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
+
+	// Policy names this set of rules, in metrics, logs and answers: letters,
+	// digits, `_` and `-`. Handlers of one policy share its limits and must be
+	// configured alike in everything but `match`. Default: `default`.
+	Policy string `json:"policy,omitempty"`
+
+	// VerifierRaw selects and configures the captcha provider. Required.
+	VerifierRaw json.RawMessage `json:"verifier,omitempty" caddy:"namespace=http.captcha.verifiers inline_key=provider"`
+
+	// From lists where to look for the proof, in this order: `header`, `form`
+	// (urlencoded and multipart bodies), `json` (JSON bodies), `query`,
+	// `cookie`. The first that holds a whole proof is used. Default: `header`,
+	// `form`, `json`.
+	From []string `json:"from,omitempty"`
+
+	// Fields renames parameters of the proof in forms, queries, cookies and
+	// JSON, where a dotted name is a path. Default: the provider's names.
+	Fields map[string]string `json:"fields,omitempty"`
+
+	// Headers renames the request headers that carry the parameters. Default:
+	// by provider, such as `Captcha-Lot-Number`.
+	Headers map[string]string `json:"headers,omitempty"`
+
+	// BodyLimit is how many bytes of a body are searched for the proof. A
+	// longer body is forwarded whole, but a proof beyond the limit is not
+	// found. Default: 131072 (128 KiB); at most 64 MiB.
+	BodyLimit int64 `json:"body_limit,omitempty"`
+
+	// Strip lists the sources from which the proof is removed before a matched
+	// request is forwarded: `header`, `query`, `cookie`. Bodies are never
+	// changed. Default: none.
+	Strip []string `json:"strip,omitempty"`
+
+	// Refusal is how a request is refused: `problem` answers with problem
+	// details (RFC 9457), `error` returns an error for the site's error
+	// routes, `auto` picks what the client can use, which for now is the
+	// problem. Default: `auto`.
+	Refusal string `json:"refusal,omitempty"`
+
+	// Preflight is what becomes of CORS preflights, which carry no proof:
+	// `refuse` or `forward`. Default: `refuse`.
+	Preflight string `json:"preflight,omitempty"`
+
+	// MaxConcurrentVerifications is how many proofs of this policy may be with
+	// the provider at once. Default: 256.
+	MaxConcurrentVerifications int `json:"max_concurrent_verifications,omitempty"`
+
+	// MaxConcurrentVerificationsPerClient is how many of them may come from
+	// one client prefix (IPv4 /24, IPv6 /64). Default: 32, or
+	// MaxConcurrentVerifications where that is less.
+	MaxConcurrentVerificationsPerClient int `json:"max_concurrent_verifications_per_client,omitempty"`
+
+	// MaxFailures is how many proofs from one client prefix the provider may
+	// turn down per minute. Default: 60.
+	MaxFailures int `json:"max_failures,omitempty"`
+
+	// Mode is `enforce` or `monitor`. In monitor mode every request is
+	// forwarded; what would have become of it is recorded as always. The
+	// provider is asked, so proofs are spent. Default: `enforce`.
+	Mode string `json:"mode,omitempty"`
+
+	matcherSets caddyhttp.MatcherSets
+	verifier    verifier.Verifier
+	provider    string
+	captchaID   string
+	fingerprint [32]byte
+	extractor   *extract.Extractor
+	strip       []extract.Source
+	replay      cache.Replay
+	policy      *policy
+	counters    map[Outcome]prometheus.Counter
+	logger      *zap.Logger
+	alarm       *zap.Logger // says the same thing once a minute at most
+}
+
+// The values of options that are words.
+const (
+	refusalAuto      = "auto"
+	refusalProblem   = "problem"
+	refusalError     = "error"
+	preflightRefuse  = "refuse"
+	preflightForward = "forward"
+	modeEnforce      = "enforce"
+	modeMonitor      = "monitor"
+)
+
+const (
+	defaultPolicy    = "default"
+	defaultBodyLimit = 128 << 10
+	maxBodyLimit     = 64 << 20
+
+	// bodyTimeout is how long a client may take to send the part of a body
+	// that is searched for the proof.
+	bodyTimeout = 10 * time.Second
+
+	// monitorWait is how long monitor mode holds up a request for the replay
+	// cache and the provider together.
+	monitorWait = time.Second
+
+	// proofMargin is how much longer a proof is remembered than it is
+	// accepted, so that no clock that is off by less reopens it.
+	proofMargin = 5 * time.Minute
+)
+
+// CaddyModule returns the Caddy module information.
+func (Captcha) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.captcha",
+		New: func() caddy.Module { return new(Captcha) },
+	}
+}
+
+// Provision sets up the handler. It connects to nothing: a config loads
+// whether or not the provider can be reached.
+func (c *Captcha) Provision(ctx caddy.Context) error {
+	if err := c.provision(ctx); err != nil {
+		return fmt.Errorf("captcha policy %q: %w", cmp.Or(c.Policy, defaultPolicy), err)
+	}
+	return nil
+}
+
+func (c *Captcha) provision(ctx caddy.Context) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if c.VerifierRaw == nil {
+		return errors.New("verifier is missing; name a provider (geetest_v4, geetest_v3 or tencent) and its credentials")
+	}
+	written, err := c.written()
+	if err != nil {
+		return err
+	}
+	c.setDefaults()
+	c.logger = ctx.Logger()
+	c.alarm = throttled(c.logger)
+
+	app, err := ctx.App("captcha")
+	if err != nil {
+		return err
+	}
+	if c.policy, err = app.(*App).policy(c, written); err != nil {
+		return err
+	}
+	c.replay = app.(*App).replay
+
+	if err := c.loadModules(ctx); err != nil {
+		return err
+	}
+	if err := c.makeExtractor(); err != nil {
+		return err
+	}
+	for _, path := range exactPaths(c.matcherSets) {
+		c.logger.Warn("an exact path matcher protects this one spelling only, to the application others may be the same page; match "+path+" and "+path+"* too, or "+path+"*",
+			zap.String("policy", c.Policy), zap.String("path", path))
+	}
+	c.counters = requestCounters(c.Policy, c.provider)
+	return registerMetrics(ctx.GetMetricsRegistry())
+}
+
+func (c *Captcha) loadModules(ctx caddy.Context) error {
+	matcherSets, err := ctx.LoadModule(c, "MatcherSetsRaw")
+	if err != nil {
+		return fmt.Errorf("match: %w", err)
+	}
+	if err := c.matcherSets.FromInterface(matcherSets); err != nil {
+		return fmt.Errorf("match: %w", err)
+	}
+	guest, err := ctx.LoadModule(c, "VerifierRaw")
+	if err != nil {
+		return fmt.Errorf("verifier: %w", err)
+	}
+	c.verifier = guest.(verifier.Verifier)
+	c.provider, c.captchaID = c.verifier.Captcha()
+	c.fingerprint = c.verifier.Fingerprint()
+	return nil
+}
+
+func (c *Captcha) makeExtractor() error {
+	if err := c.checkParameters(c.verifier.Parameters()); err != nil {
+		return err
+	}
+	var parameters []extract.Parameter
+	for _, p := range c.verifier.Parameters() {
+		parameters = append(parameters, extract.Parameter{
+			Name:      p.Name,
+			Field:     cmp.Or(c.Fields[p.Name], p.Name),
+			Header:    cmp.Or(c.Headers[p.Name], p.Header),
+			MaxLength: p.MaxLength,
+		})
+	}
+	c.extractor = extract.New(parameters, sources(c.From), c.BodyLimit)
+	c.strip = sources(c.Strip)
+	return nil
+}
+
+func (c *Captcha) setDefaults() {
+	c.Policy = cmp.Or(c.Policy, defaultPolicy)
+	c.Refusal = cmp.Or(c.Refusal, refusalAuto)
+	c.Preflight = cmp.Or(c.Preflight, preflightRefuse)
+	c.Mode = cmp.Or(c.Mode, modeEnforce)
+	c.BodyLimit = cmp.Or(c.BodyLimit, defaultBodyLimit)
+	c.MaxConcurrentVerifications = cmp.Or(c.MaxConcurrentVerifications, 256)
+	c.MaxConcurrentVerificationsPerClient = cmp.Or(c.MaxConcurrentVerificationsPerClient, min(32, c.MaxConcurrentVerifications))
+	c.MaxFailures = cmp.Or(c.MaxFailures, 60)
+	if len(c.From) == 0 {
+		c.From = []string{string(extract.Header), string(extract.Form), string(extract.JSON)}
+	}
+}
+
+// ServeHTTP takes a request through the gate.
+func (c *Captcha) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	protected, err := c.protects(r)
+	if err != nil {
+		c.record(r, decision{outcome: Failed, reason: "matcher"})
+		return err
+	}
+	if !protected {
+		return next.ServeHTTP(w, r)
+	}
+	d := c.decide(w, r)
+	c.record(r, d)
+	if d.outcome.forwards() || c.Mode == modeMonitor {
+		c.extractor.Strip(r, c.strip)
+		return next.ServeHTTP(w, r)
+	}
+	return c.refuse(w, r, d)
+}
+
+// decide says what becomes of a request that has to prove a human.
+func (c *Captcha) decide(w http.ResponseWriter, r *http.Request) decision {
+	if c.Preflight == preflightForward && isBarePreflight(r) {
+		return decision{outcome: Exempt}
+	}
+	if r.TLS != nil && !r.TLS.HandshakeComplete {
+		// The client's address may be forged until the handshake is complete.
+		return decision{outcome: Failed, reason: "early_data", err: caddyhttp.Error(http.StatusTooEarly,
+			errors.New("TLS handshake not complete, client IP cannot be verified"))}
+	}
+	timeout := bodyTimeout
+	if c.Mode == modeMonitor {
+		timeout = 0 // a deadline would break a slow upload that has to go on
+	}
+	found, err := c.extractor.Extract(w, r, originalURL(r).RawQuery, timeout)
+	switch {
+	case err != nil && clientLeft(r, err):
+		return decision{outcome: Canceled, err: err}
+	case err != nil:
+		return decision{outcome: Failed, reason: "body", err: err, unread: true}
+	case found.Status == extract.Missing:
+		return decision{outcome: Missing, reason: found.Reason, unread: found.BodyUnread}
+	case found.Status == extract.Malformed:
+		return decision{outcome: Malformed, reason: found.Reason, unread: found.BodyUnread}
+	}
+	proof := verifier.Proof(found.Values)
+	var d decision
+	if verdict := c.verifier.Check(proof, time.Now(), c.replay.TTL()-proofMargin); verdict.Result != verifier.Unknown {
+		d = judge(verdict)
+	} else {
+		d = c.spend(r, proof)
+	}
+	d.unread = found.BodyUnread
+	return d
+}
+
+// clientLeft reports whether err, of reading the body, means that there is no
+// one left to answer.
+func clientLeft(r *http.Request, err error) bool {
+	var handlerErr caddyhttp.HandlerError
+	return r.Context().Err() != nil ||
+		errors.As(err, &handlerErr) && handlerErr.StatusCode == statusClientClosedRequest
+}
+
+var (
+	_ caddy.Module                = (*Captcha)(nil)
+	_ caddy.Provisioner           = (*Captcha)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Captcha)(nil)
+)

@@ -1,0 +1,298 @@
+package caddycaptcha
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/caddycaptcha/caddycaptcha/verifier"
+)
+
+func init() {
+	httpcaddyfile.RegisterGlobalOption("captcha", parseGlobal)
+	httpcaddyfile.RegisterDirective("captcha", parseDirective)
+	// After basic_auth: a call to the provider costs money and time, so the
+	// cheaper refusals come first, and rewrites have been done by then.
+	httpcaddyfile.RegisterDirectiveOrder("captcha", httpcaddyfile.After, "basic_auth")
+}
+
+// parseGlobal sets up the captcha app from the global option of that name.
+func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
+	if existing != nil {
+		d.Next() // an error names the line of the current token
+		return nil, d.Err("the global option captcha is given twice; put everything into one block")
+	}
+	app := new(App)
+	if err := app.UnmarshalCaddyfile(d); err != nil {
+		return nil, err
+	}
+	return httpcaddyfile.App{Name: "captcha", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// UnmarshalCaddyfile sets up the app from Caddyfile tokens. Syntax:
+//
+//	captcha {
+//		replay_cache memory {
+//			capacity <n>
+//			ttl      <duration>
+//		}
+//	}
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the option's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for d.NextBlock(0) {
+		switch option := d.Val(); option {
+		case "replay_cache":
+			if a.ReplayCacheRaw != nil {
+				return d.Err("replay_cache is given twice")
+			}
+			_, raw, err := unmarshalGuest(d, "http.captcha.replay_caches", "store")
+			if err != nil {
+				return err
+			}
+			a.ReplayCacheRaw = raw
+		default:
+			return d.Errf("unknown option %q of the global option captcha; expected replay_cache", option)
+		}
+	}
+	return nil
+}
+
+// parseDirective makes a route of a captcha directive. The directive's matcher
+// does not become the route's but the handler's own, because the handler has
+// to see rewritten requests that the route would no longer match.
+func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	if !h.Next() {
+		return nil, h.ArgErr()
+	}
+	matcherSet, err := h.ExtractMatcherSet()
+	if err != nil {
+		return nil, err
+	}
+	c := new(Captcha)
+	if matcherSet != nil {
+		c.MatcherSetsRaw = append(c.MatcherSetsRaw, matcherSet)
+	}
+	if err := c.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	if err := compareWithEarlier(h, c); err != nil {
+		return nil, h.WrapErr(err)
+	}
+	return h.NewRoute(nil, c), nil
+}
+
+// compareWithEarlier reports a policy that is configured in two ways while
+// file and line are known. The app finds what this cannot see: named routes
+// are adapted apart from sites, and JSON has no lines.
+func compareWithEarlier(h httpcaddyfile.Helper, c *Captcha) error {
+	type handler struct {
+		config optionDigests
+		origin string
+	}
+	const key = "captcha.handlers"
+	earlier, ok := h.State[key].(map[string]handler)
+	if !ok {
+		earlier = make(map[string]handler)
+		h.State[key] = earlier
+	}
+	config, err := c.written()
+	if err != nil {
+		return err
+	}
+	origin := fmt.Sprintf("%s:%d", h.File(), h.Line())
+	if first, ok := earlier[c.Policy]; ok {
+		return sameConfig(first.config, config, first.origin, origin)
+	}
+	earlier[c.Policy] = handler{config, origin}
+	return nil
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+//
+//	captcha [<matcher>] [<policy>] {
+//		verifier <provider> {
+//			...
+//		}
+//		from       header|form|json|query|cookie...
+//		field      <parameter> <name>
+//		header     <parameter> <Header-Name>
+//		body_limit <size>
+//		strip      header|query|cookie...
+//		refusal    auto|problem|error
+//		preflight  refuse|forward
+//		max_concurrent_verifications <n> [<per client prefix>]
+//		max_failures <per minute and client prefix>
+//		mode       enforce|monitor
+//	}
+//
+// The options field and header may be repeated.
+func (c *Captcha) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the directive's name
+	if d.NextArg() {
+		c.Policy = d.Val()
+	}
+	if d.NextArg() {
+		return d.Errf("unexpected argument %q; a captcha directive takes a matcher and a policy name", d.Val())
+	}
+	var parameters []verifier.Parameter
+	given := make(map[string]bool)
+	if err := c.check(); err != nil {
+		return d.WrapErr(err)
+	}
+	for d.NextBlock(0) {
+		option := d.Val()
+		if given[option] && option != "field" && option != "header" {
+			return d.Errf("%s is given twice", option)
+		}
+		given[option] = true
+		if option == "verifier" {
+			guest, raw, err := unmarshalGuest(d, "http.captcha.verifiers", "provider")
+			if err != nil {
+				return err
+			}
+			c.VerifierRaw = raw
+			if v, ok := guest.(verifier.Verifier); ok {
+				parameters = v.Parameters()
+			}
+		} else if err := c.unmarshalOption(d, option); err != nil {
+			return err
+		}
+		// Everything is checked after each option, so that an error carries
+		// the line of the option that brought it in.
+		if err := errors.Join(c.check(), c.checkParameters(parameters)); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	if c.VerifierRaw == nil {
+		return d.Err("captcha needs a verifier: add `verifier geetest_v4|geetest_v3|tencent { ... }`")
+	}
+	return nil
+}
+
+func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
+	args := d.RemainingArgs()
+	if d.NextBlock(1) {
+		return d.Errf("%s takes no block", option)
+	}
+	one := func() (string, error) {
+		if len(args) != 1 {
+			return "", d.Errf("%s takes one argument, got %d", option, len(args))
+		}
+		return args[0], nil
+	}
+	var err error
+	switch option {
+	case "from":
+		c.From = args
+		if len(args) == 0 {
+			err = d.Err("from takes at least one of header, form, json, query, cookie")
+		}
+	case "strip":
+		c.Strip = args
+		if len(args) == 0 {
+			err = d.Err("strip takes at least one of header, query, cookie")
+		}
+	case "field":
+		err = unmarshalName(d, option, args, &c.Fields)
+	case "header":
+		err = unmarshalName(d, option, args, &c.Headers)
+	case "body_limit":
+		var text string
+		if text, err = one(); err == nil {
+			c.BodyLimit, err = parseSize(d, option, text)
+		}
+	case "refusal":
+		c.Refusal, err = one()
+	case "preflight":
+		c.Preflight, err = one()
+	case "mode":
+		c.Mode, err = one()
+	case "max_failures":
+		var text string
+		if text, err = one(); err == nil {
+			c.MaxFailures, err = parseCount(d, option, text)
+		}
+	case "max_concurrent_verifications":
+		if len(args) < 1 || len(args) > 2 {
+			return d.Errf("%s takes a number, and a number per client prefix", option)
+		}
+		c.MaxConcurrentVerifications, err = parseCount(d, option, args[0])
+		if err == nil && len(args) == 2 {
+			c.MaxConcurrentVerificationsPerClient, err = parseCount(d, option, args[1])
+		}
+	default:
+		err = d.Errf("unknown captcha option %q", option)
+	}
+	return err
+}
+
+// unmarshalName reads a parameter and the name that carries it.
+func unmarshalName(d *caddyfile.Dispenser, option string, args []string, names *map[string]string) error {
+	if len(args) != 2 {
+		return d.Errf("%s takes two arguments, a parameter of the proof and a name, got %d", option, len(args))
+	}
+	if _, ok := (*names)[args[0]]; ok {
+		return d.Errf("%s %s is given twice", option, args[0])
+	}
+	if *names == nil {
+		*names = make(map[string]string)
+	}
+	(*names)[args[0]] = args[1]
+	return nil
+}
+
+// parseCount parses a positive number. Zero would read as "not given" in JSON.
+func parseCount(d *caddyfile.Dispenser, option, text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, d.Errf("%s must be a whole number above 0, not %q", option, text)
+	}
+	return n, nil
+}
+
+func parseSize(d *caddyfile.Dispenser, option, text string) (int64, error) {
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n < 1 || n > maxBodyLimit {
+		return 0, d.Errf("%s must be a size such as 128KiB, at most %s, not %q", option, humanize.IBytes(maxBodyLimit), text)
+	}
+	return int64(n), nil
+}
+
+// unmarshalGuest reads "<name> { ... }" for the guest module of that name in
+// the namespace, and returns it and its JSON with its name under inlineKey.
+func unmarshalGuest(d *caddyfile.Dispenser, namespace, inlineKey string) (caddyfile.Unmarshaler, json.RawMessage, error) {
+	option := d.Val()
+	if !d.NextArg() {
+		return nil, nil, d.Errf("%s needs the name of a %s", option, inlineKey)
+	}
+	name := d.Val()
+	if _, err := caddy.GetModule(namespace + "." + name); err != nil {
+		var known []string
+		for _, module := range caddy.GetModules(namespace) {
+			known = append(known, module.ID.Name())
+		}
+		return nil, nil, d.Errf("unknown %s %q; this Caddy has %s", inlineKey, name, strings.Join(known, ", "))
+	}
+	guest, err := caddyfile.UnmarshalModule(d, namespace+"."+name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return guest, caddyconfig.JSONModuleObject(guest, inlineKey, name, nil), nil
+}
+
+var (
+	_ caddyfile.Unmarshaler = (*Captcha)(nil)
+	_ caddyfile.Unmarshaler = (*App)(nil)
+)

@@ -1,0 +1,132 @@
+package caddycaptcha
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// protects reports whether the handler's matchers match the request as it is
+// now or, where an earlier handler changed its method or URI, as the client
+// sent it. Either match protects: a rewrite must not open the gate.
+func (c *Captcha) protects(r *http.Request) (bool, error) {
+	if len(c.matcherSets) == 0 {
+		return true, nil
+	}
+	matched, err := c.matcherSets.AnyMatchWithError(r)
+	if matched || err != nil {
+		return matched, err
+	}
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok || !rewritten(r, &original) {
+		return false, nil
+	}
+	return c.matchesOriginal(r, &original)
+}
+
+// matchesOriginal evaluates the matchers with the original's method and URI.
+// They are put into r itself rather than into a copy because Caddy's
+// placeholders read from r; nothing else reads it meanwhile.
+func (c *Captcha) matchesOriginal(r, original *http.Request) (bool, error) {
+	method, target, uri := r.Method, r.URL, r.RequestURI
+	defer func() { r.Method, r.URL, r.RequestURI = method, target, uri }()
+	sent := *original.URL // a matcher must not reach the original itself
+	r.Method, r.URL, r.RequestURI = original.Method, &sent, original.RequestURI
+	return c.matcherSets.AnyMatchWithError(r)
+}
+
+// rewritten reports whether an earlier handler changed the method or URI.
+func rewritten(r, original *http.Request) bool {
+	return r.Method != original.Method ||
+		r.URL.Path != original.URL.Path ||
+		r.URL.RawPath != original.URL.RawPath ||
+		r.URL.RawQuery != original.URL.RawQuery ||
+		r.RequestURI != original.RequestURI
+}
+
+// originalURL returns the URL that the client sent, before any rewrite.
+func originalURL(r *http.Request) *url.URL {
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		return original.URL
+	}
+	return r.URL
+}
+
+// exactPaths returns the patterns of the path matchers that match one path
+// only. They are worth a warning: to many applications /login/ and /login;x
+// are /login too, to the matcher they are not.
+func exactPaths(sets caddyhttp.MatcherSets) (exact []string) {
+	for _, set := range sets {
+		for _, matcher := range set {
+			var patterns caddyhttp.MatchPath
+			switch m := matcher.(type) {
+			case caddyhttp.MatchPath:
+				patterns = m
+			case *caddyhttp.MatchPath:
+				patterns = *m
+			}
+			for _, pattern := range patterns {
+				if !strings.Contains(pattern, "*") && pattern != "/" && !covered(pattern, patterns) {
+					exact = append(exact, pattern)
+				}
+			}
+		}
+	}
+	return exact
+}
+
+// covered reports whether one of the patterns matches everything that begins
+// with the exact path.
+func covered(path string, patterns []string) bool {
+	for _, pattern := range patterns {
+		if prefix, ok := strings.CutSuffix(pattern, "*"); ok && strings.HasPrefix(path, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// isBarePreflight reports whether the request is a CORS preflight and nothing
+// more: what a browser sends, without anything by which an application could
+// take it for a request of the kind that is protected.
+func isBarePreflight(r *http.Request) bool {
+	if r.Method != http.MethodOptions || !hasNoBody(r) ||
+		r.Header.Get("Origin") == "" ||
+		r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	for _, name := range []string{
+		"Cookie", "Authorization", "Proxy-Authorization", "Upgrade",
+		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
+	} {
+		if _, ok := r.Header[name]; ok {
+			return false
+		}
+	}
+	return r.TLS == nil || len(r.TLS.PeerCertificates) == 0
+}
+
+// hasNoBody reports whether the request has no body. HTTP/3 does not say so in
+// the request's header; there the stream has to be looked at.
+func hasNoBody(r *http.Request) bool {
+	if r.ContentLength == 0 {
+		return true
+	}
+	if r.ContentLength > 0 || r.ProtoMajor != 3 {
+		return false
+	}
+	body := bufio.NewReaderSize(r.Body, 16)
+	_, err := body.Peek(1)
+	r.Body = peeked{body, r.Body}
+	return err == io.EOF
+}
+
+// peeked is a body that was looked into.
+type peeked struct {
+	io.Reader
+	io.Closer
+}

@@ -1,0 +1,59 @@
+package caddycaptcha
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddycaptcha/caddycaptcha/verifier"
+)
+
+// The collectors belong to the process, not to a config, so that counters do
+// not fall back to zero on a reload. Each config has a registry of its own, in
+// which they are registered anew.
+var (
+	requestsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "caddy",
+		Subsystem: "captcha",
+		Name:      "requests_total",
+		Help:      "Counter of requests that matched a captcha handler, by what became of them.",
+	}, []string{"policy", "provider", "outcome"})
+
+	verificationSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "caddy",
+		Subsystem: "captcha",
+		Name:      "verification_duration_seconds",
+		Help:      "Histogram of the time a captcha provider took to verify a proof.",
+		Buckets:   []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+	}, []string{"provider", "verdict"})
+)
+
+// registerMetrics makes the metrics part of a config's registry. Only the
+// first handler of a config finds them not yet registered.
+func registerMetrics(registry *prometheus.Registry) error {
+	for _, collector := range []prometheus.Collector{requestsTotal, verificationSeconds} {
+		err := registry.Register(collector)
+		if are := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &are) {
+			return err
+		}
+	}
+	return nil
+}
+
+// requestCounters returns the counter of each outcome, looked up once so that
+// a request does not have to. Every series exists from the start, at zero.
+func requestCounters(policy, provider string) map[Outcome]prometheus.Counter {
+	counters := make(map[Outcome]prometheus.Counter)
+	for _, outcome := range []Outcome{
+		Passed, Exempt, Missing, Malformed, Rejected, Expired, Replayed, Risky,
+		Outage, Overloaded, Misconfigured, Canceled, Failed,
+	} {
+		counters[outcome] = requestsTotal.WithLabelValues(policy, provider, string(outcome))
+	}
+	return counters
+}
+
+func observeVerification(provider string, verdict verifier.Verdict, took time.Duration) {
+	verificationSeconds.WithLabelValues(provider, verdict.Result.String()).Observe(took.Seconds())
+}

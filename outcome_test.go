@@ -1,0 +1,395 @@
+package caddycaptcha_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddycaptcha/caddycaptcha/simulator"
+)
+
+// respond is a fault: the provider answers this.
+func respond(status int, body string) simulator.Fault {
+	return simulator.Fault{Kind: simulator.Respond, Status: status, Body: body}
+}
+
+func tencentError(code string) simulator.Fault {
+	return respond(200, `{"Response":{"Error":{"Code":"`+code+`","Message":"text of the provider"},"RequestId":"r"}}`)
+}
+
+// TestOutcomes: each outcome has its status, headers and problem details, and
+// tells a client what it may do with its proof.
+func TestOutcomes(t *testing.T) {
+	g := newGate(t)
+	for _, test := range []struct {
+		name     string
+		provider string
+		options  string
+		fault    simulator.Fault
+		solve    simulator.SolveOptions
+		edit     func(proof url.Values)
+		outcome  string
+		reason   string
+		status   int
+		proof    string
+		retry    string
+		calls    int
+		again    string // the outcome of the same proof when the fault is gone
+	}{
+		{name: "missing", provider: geetestV4, edit: func(p url.Values) { clear(p) }, outcome: "missing", reason: "none", status: 403, again: "missing"},
+		{name: "incomplete", provider: geetestV4, edit: func(p url.Values) { p.Del("pass_token") }, outcome: "missing", reason: "incomplete", status: 403, again: "missing"},
+		{name: "malformed", provider: geetestV4, edit: func(p url.Values) { p.Set("gen_time", "soon") }, outcome: "malformed", status: 400, proof: "spent", again: "malformed"},
+		{name: "duplicate", provider: geetestV4, edit: func(p url.Values) { p.Add("gen_time", p.Get("gen_time")) }, outcome: "malformed", reason: "duplicate", status: 400, proof: "spent", again: "malformed"},
+		{name: "relation", provider: geetestV3, edit: func(p url.Values) { p.Set("geetest_challenge", strings.Repeat("0", 32)) }, outcome: "rejected", status: 403, proof: "spent", again: "rejected"},
+		{name: "offline", provider: geetestV3, edit: func(p url.Values) {
+			p.Set("geetest_validate", p.Get("geetest_challenge")[:32])
+			p.Set("geetest_seccode", p.Get("geetest_challenge")[:32]+"|jordan")
+			p.Set("geetest_challenge", p.Get("geetest_challenge")[:32])
+		}, outcome: "rejected", status: 403, proof: "spent", again: "rejected"},
+		{name: "disaster ticket", provider: tencent, edit: func(p url.Values) { p.Set("ticket", "trerror_1001_199999164_1700000000") }, outcome: "rejected", status: 403, proof: "spent", again: "rejected"},
+		{name: "old proof", provider: geetestV4, solve: simulator.SolveOptions{Age: 26 * time.Minute}, outcome: "expired", status: 403, proof: "spent", again: "expired"},
+		{name: "provider says expired", provider: tencent, solve: simulator.SolveOptions{Age: 6 * time.Minute}, outcome: "expired", status: 403, proof: "spent", calls: 1, again: "replayed"},
+		{name: "provider says used", provider: geetestV4, fault: respond(200, `{"status":"error","code":"-50003","msg":"illegal verify","desc":{}}`), outcome: "replayed", status: 403, proof: "spent", calls: 1, again: "replayed"},
+		{name: "provider rejects", provider: geetestV4, fault: respond(200, `{"status":"success","result":"fail","reason":"pass_token error","captcha_args":{}}`), outcome: "rejected", status: 403, proof: "spent", calls: 1, again: "rejected"},
+		{name: "evil", provider: tencent, solve: simulator.SolveOptions{EvilLevel: 100}, outcome: "risky", status: 403, proof: "spent", calls: 1, again: "replayed"},
+		{name: "score", provider: tencent, options: "max_score 70", solve: simulator.SolveOptions{Score: 71}, outcome: "risky", status: 403, proof: "spent", calls: 1, again: "replayed"},
+		{name: "rate limit", provider: geetestV4, fault: respond(429, ""), outcome: "overloaded", status: 503, proof: "reusable", retry: "1", calls: 1},
+		{name: "provider's limit", provider: tencent, fault: tencentError("RequestLimitExceeded.UinLimitExceeded"), outcome: "overloaded", status: 503, proof: "reusable", retry: "1", calls: 1},
+		{name: "wrong key", provider: tencent, fault: tencentError("AuthFailure.SignatureFailure"), outcome: "misconfigured", status: 503, proof: "reusable", calls: 1},
+		{name: "server error", provider: geetestV4, fault: respond(502, "<html>"), outcome: "outage", reason: "http_status", status: 503, proof: "unknown", retry: "5", calls: 1},
+		{name: "redirect", provider: geetestV4, fault: simulator.Fault{Kind: simulator.Respond, Status: 302, Location: "http://127.0.0.1:1/"}, outcome: "outage", reason: "http_status", status: 503, proof: "unknown", retry: "5", calls: 1},
+		{name: "not JSON", provider: geetestV3, fault: respond(200, "<html>"), outcome: "outage", reason: "answer", status: 503, proof: "unknown", retry: "5", calls: 1},
+		{name: "nothing", provider: tencent, fault: respond(200, ""), outcome: "outage", reason: "answer", status: 503, proof: "unknown", retry: "5", calls: 1},
+		{name: "internal error", provider: tencent, fault: tencentError("InternalError"), outcome: "outage", reason: "service", status: 503, proof: "unknown", retry: "5", calls: 1},
+		{name: "silent", provider: geetestV4, options: "timeout 100ms", fault: simulator.Fault{Kind: simulator.Stall}, outcome: "outage", reason: "timeout", status: 503, proof: "unknown", retry: "5", calls: 1},
+		{name: "stalls in its body", provider: geetestV4, options: "timeout 100ms", fault: simulator.Fault{Kind: simulator.StallInBody}, outcome: "outage", reason: "timeout", status: 503, proof: "unknown", retry: "5", calls: 1},
+		{name: "resets", provider: geetestV4, fault: simulator.Fault{Kind: simulator.Reset}, outcome: "outage", reason: "connection", status: 503, proof: "unknown", retry: "5", calls: 1},
+		{name: "endless", provider: geetestV4, fault: simulator.Fault{Kind: simulator.Endless}, outcome: "outage", reason: "answer", status: 503, proof: "unknown", retry: "5", calls: 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			g.t = t
+			g.run("captcha /login* login {\n" + g.verifier(test.provider, test.options) + "}\n" + g.proxy())
+			g.Heal()
+			proof := g.solve(test.provider, test.solve)
+			if test.edit != nil {
+				test.edit(proof)
+			}
+			if test.fault.Kind != simulator.Answer {
+				g.Fail(test.fault)
+			}
+			before := g.calls()
+			a := g.post(proof)
+			g.want(a, test.status, test.outcome)
+			if calls := g.calls() - before; calls != test.calls {
+				t.Errorf("the provider was called %d times, want %d", calls, test.calls)
+			}
+			for name, want := range map[string]string{
+				"Captcha-Policy": "login", "Cache-Control": "no-store", "Content-Type": "application/problem+json", "Retry-After": test.retry,
+			} {
+				if got := a.Header.Get(name); got != want {
+					t.Errorf("%s %q, want %q", name, got, want)
+				}
+			}
+			problem := a.problem(t)
+			for name, want := range map[string]any{
+				"type": "about:blank", "title": http.StatusText(test.status), "status": float64(test.status),
+				"outcome": test.outcome, "policy": "login", "provider": test.provider,
+			} {
+				if problem[name] != want {
+					t.Errorf("problem %s: %v, want %v", name, problem[name], want)
+				}
+			}
+			if got, _ := problem["proof"].(string); got != test.proof {
+				t.Errorf("problem proof %q, want %q", got, test.proof)
+			}
+			if got, _ := problem["reason"].(string); test.reason != "" && got != test.reason || test.reason == "" && test.outcome != "missing" && got == "" {
+				t.Errorf("problem reason %q, want %q", got, test.reason)
+			}
+			if problem["detail"] == "" {
+				t.Error("problem without detail")
+			}
+			g.Heal()
+			again := g.post(proof)
+			if test.again == "" {
+				g.wantPassed(again)
+			} else {
+				g.want(again, map[string]int{"malformed": 400}[test.again]+403*btoi(test.again != "malformed"), test.again)
+			}
+		})
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// TestHEADAndClosedConnection: a refusal has no body for HEAD, and closes the
+// connection when part of the request's body was left unread.
+func TestHEADAndClosedConnection(t *testing.T) {
+	g := newGate(t)
+	g.run(g.captcha(geetestV4, "from header") + g.proxy())
+	a := send(t, newRequest(t, "HEAD", g.url+"/login", ""))
+	g.want(a, 403, "missing")
+	if a.body != "" || a.Close {
+		t.Errorf("HEAD: body %q, closed %v", a.body, a.Close)
+	}
+	if a := g.post(url.Values{"user": {"alice"}}); !a.Close {
+		t.Error("the connection stays open with an unread body on it")
+	}
+}
+
+// TestCanceled: a client that leaves during the verification is no outage, and
+// its proof is good for one identical request within a minute, without another
+// call to the provider.
+func TestCanceled(t *testing.T) {
+	g := newGate(t)
+	g.run(g.captcha(geetestV4) + g.proxy())
+	hold := make(chan struct{})
+	g.FailNext(1, simulator.Fault{Hold: hold})
+
+	proof := g.solve(geetestV4)
+	ctx, leave := context.WithCancel(t.Context())
+	request := newRequest(t, "POST", g.url+"/login", proof.Encode(), "Content-Type", formType)
+	done := make(chan error)
+	go func() {
+		response, err := http.DefaultTransport.RoundTrip(request.WithContext(ctx))
+		if err == nil {
+			response.Body.Close()
+		}
+		done <- err
+	}()
+	if err := g.AwaitCalls(t.Context(), simulator.V4ValidatePath, 1); err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	if err := <-done; err == nil {
+		t.Error("an answer for a client that left")
+	}
+	awaitEntries(t, g, "captcha refused", 1)
+	if entry := g.entries("captcha refused")[0]; entry["outcome"] != "canceled" {
+		t.Errorf("logged %v", entry)
+	}
+	close(hold)
+	g.wantPassed(g.post(proof))
+	g.want(g.post(proof), 403, "replayed")
+	if g.calls() != 1 {
+		t.Errorf("the provider was called %d times, want once", g.calls())
+	}
+}
+
+// awaitEntries waits for n log entries with the message.
+func awaitEntries(t *testing.T, g *gate, message string, n int) {
+	t.Helper()
+	await(t, fmt.Sprintf("%d entries %q in the log", n, message), func() bool { return len(g.entries(message)) >= n })
+}
+
+// await waits for a condition, for as long as the test may run.
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(2 * time.Minute)
+	for tick := time.NewTicker(5 * time.Millisecond); !holds(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("still waiting for %s", what)
+		}
+	}
+}
+
+// TestRefusalError: with `refusal error` the site's error routes answer, with
+// the headers of the refusal, and the safe form does not reach the app.
+func TestRefusalError(t *testing.T) {
+	g := newGate(t)
+	g.run(g.captcha(geetestV4, "refusal error") + g.proxy() + `
+		handle_errors {
+			header Content-Type text/plain
+			respond "{err.status_code} {http.captcha.outcome} {http.captcha.reason} {http.captcha.policy} {http.captcha.provider} {err.message}"
+		}`)
+	a := g.post(url.Values{"lot_number": {"x"}})
+	g.want(a, 403, "missing")
+	if want := "403 missing incomplete default geetest_v4 captcha missing (incomplete)"; a.body != want {
+		t.Errorf("error page %q, want %q", a.body, want)
+	}
+	if a.Header.Get("Cache-Control") != "no-store" {
+		t.Error("the error page may be cached")
+	}
+	g.Fail(respond(500, ""))
+	a = g.post(g.solve(geetestV4))
+	g.want(a, 503, "outage")
+	if a.Header.Get("Retry-After") != "5" {
+		t.Errorf("Retry-After %q", a.Header.Get("Retry-After"))
+	}
+}
+
+// TestPreflight: preflights are forwarded only when the operator says so, and
+// only when there is nothing else to them.
+func TestPreflight(t *testing.T) {
+	preflight := func(g *gate, method string, header ...string) answer {
+		request := newRequest(g.t, method, g.url+"/login", "", append([]string{"Origin", "https://b.test", "Access-Control-Request-Method", "POST"}, header...)...)
+		return send(g.t, request)
+	}
+	t.Run("refuse", func(t *testing.T) {
+		g := newGate(t)
+		g.run(g.captcha(geetestV4) + g.proxy())
+		g.want(preflight(g, "OPTIONS"), 403, "missing")
+	})
+	t.Run("forward", func(t *testing.T) {
+		g := newGate(t)
+		g.run(g.captcha(geetestV4, "preflight forward") + g.proxy())
+		g.wantPassed(preflight(g, "OPTIONS"))
+		if entries := g.entries("handled request"); len(entries) > 0 && entries[0]["captcha_outcome"] != "exempt" {
+			t.Errorf("logged %v", entries[0]["captcha_outcome"])
+		}
+		for _, header := range [][]string{
+			{"Cookie", "a=b"}, {"Authorization", "Bearer x"}, {"Proxy-Authorization", "Basic x"},
+			{"Upgrade", "websocket", "Connection", "Upgrade"}, {"X-HTTP-Method-Override", "POST"}, {"X-HTTP-Method", "POST"}, {"X-Method-Override", "POST"},
+		} {
+			g.want(preflight(g, "OPTIONS", header...), 403, "missing")
+		}
+		for _, method := range []string{"GET", "POST", "options"} {
+			g.want(preflight(g, method), 403, "missing")
+		}
+		g.want(send(t, newRequest(t, "OPTIONS", g.url+"/login", "", "Origin", "https://b.test")), 403, "missing")
+		g.want(send(t, newRequest(t, "OPTIONS", g.url+"/login", "a=b", "Origin", "https://b.test", "Access-Control-Request-Method", "POST")), 403, "missing")
+	})
+}
+
+// TestMonitor: monitor mode forwards everything, spends proofs and records
+// what it would have done.
+func TestMonitor(t *testing.T) {
+	g := newGate(t)
+	g.run(g.captcha(geetestV4, "mode monitor") + g.proxy())
+	outcomes := func() []any {
+		var outcomes []any
+		for _, entry := range g.entries("handled request") {
+			outcomes = append(outcomes, entry["captcha_outcome"])
+		}
+		return outcomes
+	}
+	proof := g.solve(geetestV4)
+	bad := g.solve(geetestV4)
+	bad.Set("pass_token", strings.Repeat("0", 64))
+	for _, form := range []url.Values{{}, proof, proof, bad, bad, {"lot_number": {"x", "y"}}} {
+		g.wantPassed(g.post(form))
+	}
+	hold := make(chan struct{})
+	g.FailNext(1, simulator.Fault{Hold: hold})
+	g.wantPassed(g.post(g.solve(geetestV4))) // it waits a second, no longer
+	close(hold)
+	want := []any{"missing", "passed", "replayed", "rejected", "replayed", "malformed", "outage"}
+	await(t, "the access log", func() bool { return len(outcomes()) >= len(want) })
+	if got := outcomes(); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("recorded %v, want %v", got, want)
+	}
+	if len(g.entries("captcha refused")) > 0 {
+		t.Error("monitor mode says that it refused")
+	}
+	if n := len(g.entries("captcha would have refused")); n != 6 {
+		t.Errorf("%d entries of what would have been refused, want 6", n)
+	}
+}
+
+// TestAlerts: an operator is told which credential is wrong and what to do,
+// and not once a request.
+func TestAlerts(t *testing.T) {
+	g := newGate(t)
+	g.run(g.captcha(tencent) + g.proxy())
+	g.Fail(tencentError("AuthFailure.SecretIdNotFound"))
+	for range 5 {
+		g.want(g.post(g.solve(tencent)), 503, "misconfigured")
+	}
+	entries := g.entries("the captcha provider refuses our credentials")
+	if len(entries) != 1 {
+		t.Fatalf("%d alerts, want 1", len(entries))
+	}
+	if text := entries[0]["msg"].(string); !strings.Contains(text, "secret_id") || entries[0]["level"] != "error" {
+		t.Errorf("alert %v", entries[0])
+	}
+	g.Heal()
+	g.Fail(respond(500, ""))
+	for range 5 {
+		g.want(g.post(g.solve(tencent)), 503, "outage")
+	}
+	if n := len(g.entries("the captcha provider could not be asked")); n != 1 {
+		t.Errorf("%d alerts of an outage, want 1", n)
+	}
+}
+
+// TestNothingSecretIsShown: no key, proof, cookie or body value is in a log,
+// an answer or a metric, whatever goes wrong. The access log uses the filter
+// of the README.
+func TestNothingSecretIsShown(t *testing.T) {
+	g := newGate(t)
+	g.run("log {\noutput file " + g.logs + "\nformat filter {\nrequest>headers>Captcha-Ticket delete\nrequest>headers>Captcha-Randstr delete\nrequest>uri query {\ndelete ticket\ndelete randstr\n}\n}\n}\n" +
+		g.captcha(tencent, "from header query cookie form json", "refusal auto") + g.proxy())
+	secrets := []string{appSecret, secretKey, "canary-password", "canary-cookie"}
+	var answers strings.Builder
+	try := func() {
+		for _, source := range []string{"header", "query", "cookie", "form", "json"} {
+			proof := g.solve(tencent)
+			secrets = append(secrets, proof.Get("ticket"), proof.Get("randstr"))
+			for range 2 {
+				request := newRequest(t, "POST", g.url+"/login", "password=canary-password", "Content-Type", formType, "Cookie", "session=canary-cookie")
+				switch source {
+				case "header":
+					setHeaders(request.Header, proof)
+				case "query":
+					request.URL.RawQuery = proof.Encode()
+				case "cookie":
+					request.Header.Set("Cookie", "session=canary-cookie; ticket="+proof.Get("ticket")+"; randstr="+proof.Get("randstr"))
+				case "form":
+					request = newRequest(t, "POST", g.url+"/login", "password=canary-password&"+proof.Encode(), "Content-Type", formType)
+				case "json":
+					request = newRequest(t, "POST", g.url+"/login", `{"password":"canary-password","ticket":"`+proof.Get("ticket")+`","randstr":"`+proof.Get("randstr")+`"}`, "Content-Type", "application/json")
+				}
+				a := send(t, request)
+				answers.WriteString(a.body)
+				_ = a.Header.Write(&answers)
+			}
+		}
+	}
+	try()
+	for _, fault := range []simulator.Fault{
+		respond(500, "x"), respond(429, ""), respond(200, "{"), tencentError("AuthFailure.SignatureFailure"),
+		tencentError("InternalError"), {Kind: simulator.Reset},
+	} {
+		g.Fail(fault)
+		try()
+		g.Heal()
+	}
+	metrics := gather(t)
+	for _, secret := range secrets {
+		for sink, text := range map[string]string{"log": g.log(), "answers": answers.String(), "metrics": metrics} {
+			if strings.Contains(text, secret) || strings.Contains(text, url.QueryEscape(secret)) {
+				t.Errorf("%q is in the %s", secret, sink)
+			}
+		}
+	}
+	if !strings.Contains(g.log(), "captcha refused") || !strings.Contains(g.log(), "handled request") || !strings.Contains(metrics, "caddy_captcha_requests_total") {
+		t.Error("the sinks were not written")
+	}
+}
+
+// gather returns the metrics of the running config as text.
+func gather(t *testing.T) string {
+	t.Helper()
+	ctx := caddy.ActiveContext()
+	families, err := ctx.GetMetricsRegistry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			fmt.Fprintln(&text, family.GetName(), metric)
+		}
+	}
+	return text.String()
+}

@@ -1,0 +1,197 @@
+package caddycaptcha
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"hash"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddycaptcha/caddycaptcha/cache"
+	"github.com/caddycaptcha/caddycaptcha/internal/flight"
+	"github.com/caddycaptcha/caddycaptcha/verifier"
+)
+
+// flights are the verifications of this process that are under way. They
+// outlive a config, as the claims do.
+var flights flight.Table[verifier.Verdict]
+
+// errLimit means that a limit on verifications is reached.
+var errLimit = errors.New("too many verifications")
+
+// spend uses a well-formed proof for this request: it claims it, has it
+// verified and keeps or gives back the claim.
+func (c *Captcha) spend(r *http.Request, proof verifier.Proof) decision {
+	identity := c.identity(proof)
+	if d, ok := earlierDecision(r, identity); ok {
+		return d
+	}
+	memory := cache.SharedRejected()
+	if reason, ok := memory.Lookup(cache.Key(identity[:16])); ok {
+		return decision{outcome: Rejected, reason: reason}
+	}
+	ctx := r.Context()
+	if c.Mode == modeMonitor {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, monitorWait)
+		defer cancel()
+	}
+	seat, err := flights.Join(ctx, c.attempt(r, proof, identity))
+	if err != nil {
+		return c.undecided(r, err)
+	}
+	verdict, err := seat.Wait(ctx)
+	if err != nil {
+		seat.Leave(c.Mode == modeMonitor)
+		return c.undecided(r, err)
+	}
+	d := judge(verdict)
+	forwards := d.outcome.forwards() || c.Mode == modeMonitor
+	if d.outcome == Rejected && !forwards {
+		memory.Add(cache.Key(identity[:16]), d.reason)
+	}
+	seat.Leave(forwards)
+	if forwards {
+		rememberDecision(r, identity, d)
+	}
+	return d
+}
+
+// attempt is what it takes to claim and verify the proof.
+func (c *Captcha) attempt(r *http.Request, proof verifier.Proof, identity [32]byte) flight.Attempt[verifier.Verdict] {
+	client := clientOf(r)
+	prefix := prefixOf(client.IP)
+	failed := false
+	return flight.Attempt[verifier.Verdict]{
+		Key:      c.claimKey(proof),
+		Identity: identity,
+		Prefix:   prefix,
+		Replay:   c.replay,
+		Admit: func() (func(), error) {
+			if !c.policy.limits.Acquire(prefix) {
+				return nil, errLimit
+			}
+			return func() { c.policy.limits.Release(prefix, failed) }, nil
+		},
+		Verify: func(ctx context.Context) (verifier.Verdict, flight.Fate) {
+			started := time.Now()
+			verdict := c.verifier.Verify(ctx, proof, client)
+			observeVerification(c.provider, verdict, time.Since(started))
+			c.alert(verdict)
+			failed = blames(verdict.Result)
+			return verdict, fate(verdict.Result)
+		},
+	}
+}
+
+// judge turns a verdict into a decision.
+func judge(v verifier.Verdict) decision {
+	d := decision{outcome: outcomes[v.Result], reason: v.Reason}
+	if v.HasScore {
+		d.score = strconv.Itoa(v.Score)
+	}
+	return d
+}
+
+// undecided is the decision about a request that got no verdict.
+func (c *Captcha) undecided(r *http.Request, err error) decision {
+	switch {
+	case r.Context().Err() != nil:
+		return decision{outcome: Canceled, err: r.Context().Err()}
+	case errors.Is(err, flight.ErrReplayed):
+		return decision{outcome: Replayed, reason: "claimed"}
+	case errors.Is(err, errLimit):
+		return decision{outcome: Overloaded, reason: "limit"}
+	case errors.Is(err, context.DeadlineExceeded): // of monitorWait
+		return decision{outcome: Outage, reason: "monitor_wait"}
+	case errors.Is(err, cache.ErrFull):
+		c.alarm.Error("the replay cache is full, new proofs are refused: raise its capacity in the global option captcha, or find out who sends so many")
+		return decision{outcome: Overloaded, reason: "cache_full"}
+	}
+	c.alarm.Error("the replay cache cannot record proofs, new ones are refused: " + err.Error())
+	return decision{outcome: Overloaded, reason: "cache_unavailable"}
+}
+
+// blames reports whether a result counts against the client's failures. What
+// the provider or the operator got wrong does not.
+func blames(result verifier.Result) bool {
+	switch result {
+	case verifier.Malformed, verifier.Rejected, verifier.Expired, verifier.Replayed, verifier.Risky:
+		return true
+	}
+	return false
+}
+
+// fate is what a result means for the claim. A proof that the provider called
+// spent or too old is no use to anyone; one that it turned down for another
+// reason might be a genuine one that somebody else tampered with, and must not
+// be blocked for its owner.
+func fate(result verifier.Result) flight.Fate {
+	switch result {
+	case verifier.Passed:
+		return flight.Pass
+	case verifier.Risky, verifier.Expired, verifier.Replayed:
+		return flight.Spend
+	}
+	return flight.GiveBack
+}
+
+// claimKey is the proof's key in the replay cache: the same for every spelling
+// of the proof, every policy and every site with the captcha.
+func (c *Captcha) claimKey(proof verifier.Proof) cache.Key {
+	h := sha256.New()
+	writeParts(h, "claim", c.provider, c.captchaID, c.verifier.Use(proof))
+	return cache.Key(h.Sum(nil)[:len(cache.Key{})])
+}
+
+// identity digests the whole proof and the credentials it is checked with.
+func (c *Captcha) identity(proof verifier.Proof) (digest [32]byte) {
+	h := sha256.New()
+	h.Write(c.fingerprint[:])
+	writeParts(h, proof...)
+	h.Sum(digest[:0])
+	return digest
+}
+
+// writeParts writes each part behind its length, so that no two lists of parts
+// are written alike.
+func writeParts(h hash.Hash, parts ...string) {
+	for _, part := range parts {
+		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(part))))
+		h.Write([]byte(part))
+	}
+}
+
+// decided remembers, for the time of one request, the decision under which a
+// captcha handler forwarded it, so that a second handler on its way does not
+// take the same proof for a replay.
+type decided struct {
+	identity [32]byte
+	decision decision
+	earlier  *decided
+}
+
+// String keeps `{http.vars.captcha}` from showing anything.
+func (*decided) String() string { return "" }
+
+const decidedVar = "captcha"
+
+func rememberDecision(r *http.Request, identity [32]byte, d decision) {
+	earlier, _ := caddyhttp.GetVar(r.Context(), decidedVar).(*decided)
+	caddyhttp.SetVar(r.Context(), decidedVar, &decided{identity, d, earlier})
+}
+
+func earlierDecision(r *http.Request, identity [32]byte) (decision, bool) {
+	known, _ := caddyhttp.GetVar(r.Context(), decidedVar).(*decided)
+	for ; known != nil; known = known.earlier {
+		if known.identity == identity {
+			return known.decision, true
+		}
+	}
+	return decision{}, false
+}
