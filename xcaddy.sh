@@ -1,0 +1,168 @@
+#!/bin/sh
+# Builds, runs and tests Caddy with this module, from this working tree.
+#
+#   ./xcaddy.sh build [--output FILE] [--with MODULE[@VERSION][=DIR]]...
+#   ./xcaddy.sh run [CADDYFILE]
+#   ./xcaddy.sh test [ARGUMENT-OF-GO-TEST...]
+#
+# build  makes ./caddy. It uses xcaddy when that is installed, else the steps
+#        that xcaddy would take, by plain go, at the versions that go.mod pins.
+# run    builds Caddy with the provider simulator as well and serves the
+#        Caddyfile, Caddyfile.example by default.
+# test   runs the whole test suite.
+#
+# CADDY_VERSION builds with another Caddy than go.mod names. GOOS, GOARCH,
+# CGO_ENABLED and XCADDY_GO_BUILD_FLAGS mean what they mean to go and xcaddy.
+set -eu
+
+module=github.com/caddycaptcha/caddycaptcha
+caddy=github.com/caddyserver/caddy/v2
+# With a version that cannot exist go never looks the module up on a proxy.
+unpublished=v0.0.0-00010101000000-000000000000
+tags=nobadger,nomysql,nopgx
+repo=$(cd "$(dirname "$0")" && pwd)
+newline='
+'
+
+fail() {
+	echo "xcaddy.sh: $*" >&2
+	exit 1
+}
+
+command -v go >/dev/null || fail "go is not installed; see https://go.dev/doc/install"
+
+caddy_version() {
+	if [ -n "${CADDY_VERSION:-}" ]; then
+		echo "$CADDY_VERSION"
+	else
+		cd "$repo" && go list -m -f '{{.Version}}' "$caddy"
+	fi
+}
+
+# build OUTPUT [--with MODULE[@VERSION][=DIR]]... builds with xcaddy.
+build_with_xcaddy() {
+	output=$1
+	shift
+	xcaddy build "$(caddy_version)" --output "$output" --with "$module@$unpublished=$repo" "$@"
+}
+
+# The steps of xcaddy, seeded with the versions that go.mod pins. Modules given
+# by --with stand one a line in $withs, further packages of this module to
+# import in $packages.
+build_with_go() {
+	output=$1
+	version=$(caddy_version)
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
+	trap 'exit 1' HUP INT TERM
+
+	sed "s|^module .*|module caddy|" "$repo/go.mod" >"$work/go.mod"
+	cp "$repo/go.sum" "$work/go.sum"
+	{
+		echo 'package main'
+		echo 'import ('
+		echo '	_ "time/tzdata"'
+		echo "	caddycmd \"$caddy/cmd\""
+		echo "	_ \"$caddy/modules/standard\""
+		for package in $module ${packages:-}; do
+			echo "	_ \"$package\""
+		done
+		echo "$withs" | sed -n 's|^\([^@=][^@=]*\).*|	_ "\1"|p'
+		echo ')'
+		echo 'func main() { caddycmd.Main() }'
+	} >"$work/main.go"
+	(
+		cd "$work"
+		go mod edit -require "$module@$unpublished" -replace "$module=$repo"
+		echo "$withs" | while IFS= read -r with; do
+			[ -n "$with" ] || continue
+			name=${with%%[@=]*}
+			case $with in
+			*=*) go mod edit -require "$name@$unpublished" -replace "$name=$(absolute "${with#*=}")" ;;
+			*) go get "${with%%=*}" "$caddy@$version" ;;
+			esac
+		done
+		go get "$caddy@$version"
+		go mod tidy
+		if [ -n "${XCADDY_GO_BUILD_FLAGS:-}" ]; then
+			# shellcheck disable=SC2086 # they are several words
+			CGO_ENABLED=${CGO_ENABLED:-0} go build $XCADDY_GO_BUILD_FLAGS -o "$output" .
+		else
+			CGO_ENABLED=${CGO_ENABLED:-0} go build -tags "$tags" -trimpath -ldflags "-w -s" -o "$output" .
+		fi
+	)
+	rm -rf "$work"
+	trap - EXIT HUP INT TERM
+}
+
+absolute() {
+	case $1 in
+	/*) echo "$1" ;;
+	*) echo "$start/$1" ;;
+	esac
+}
+
+# check_binary FILE MODULE... proves that the modules are in the binary.
+check_binary() {
+	file=$1
+	shift
+	if [ "$(go env GOOS GOARCH)" != "$(go env GOHOSTOS GOHOSTARCH)" ]; then
+		go version -m "$file" | grep -q "$module" || fail "$file was built without $module"
+		return
+	fi
+	listed=$("$file" list-modules --skip-standard)
+	for id in "$@"; do
+		echo "$listed" | grep -qx "$id" || fail "$file was built without the module $id"
+	done
+}
+
+start=$(pwd)
+command=${1:-help}
+[ $# -eq 0 ] || shift
+
+case $command in
+build)
+	output=$start/caddy$(go env GOEXE)
+	withs=
+	while [ $# -gt 0 ]; do
+		[ $# -gt 1 ] || fail "$1 needs an argument"
+		case $1 in
+		--output) output=$(absolute "$2") ;;
+		--with) withs=$withs$2$newline ;;
+		*) fail "build does not know $1; it takes --output FILE and --with MODULE[@VERSION][=DIR]" ;;
+		esac
+		shift 2
+	done
+	if command -v xcaddy >/dev/null; then
+		set --
+		while IFS= read -r with; do
+			[ -z "$with" ] || set -- "$@" --with "$with"
+		done <<-END
+			$withs
+		END
+		build_with_xcaddy "$output" "$@"
+	else
+		build_with_go "$output"
+	fi
+	check_binary "$output" http.handlers.captcha http.captcha.verifiers.geetest_v3 \
+		http.captcha.verifiers.geetest_v4 http.captcha.verifiers.tencent
+	echo "built $output"
+	;;
+run)
+	output=$repo/caddy-demo$(go env GOEXE)
+	withs=
+	packages=$module/simulator
+	build_with_go "$output"
+	check_binary "$output" http.handlers.captcha http.handlers.captcha_simulator
+	exec "$output" run --config "${1:-$repo/Caddyfile.example}"
+	;;
+test)
+	cd "$repo"
+	go vet ./...
+	exec go test -race -timeout 60m "$@" ./...
+	;;
+*)
+	sed -n '2,/^set -eu/{s/^# \{0,1\}//;/^set -eu/d;p;}' "$0"
+	[ "$command" = help ] || exit 2
+	;;
+esac
