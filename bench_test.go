@@ -1,0 +1,59 @@
+package caddycaptcha_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+var nothing = caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
+
+// BenchmarkUnmatched shows what the handler adds to a request that it does not
+// protect: the difference between handler and matcher.
+func BenchmarkUnmatched(b *testing.B) {
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: b.Context()})
+	b.Cleanup(cancel)
+	module, err := ctx.LoadModuleByID("http.matchers.path", json.RawMessage(`["/login*"]`))
+	if err != nil {
+		b.Fatal(err)
+	}
+	matcher := caddyhttp.MatcherSets{caddyhttp.MatcherSet{module.(caddyhttp.RequestMatcherWithError)}}
+	handler := provision(b, `{"match": [{"path": ["/login*"]}], `+captchaJSON("http://127.0.0.1:1")[1:])
+
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("GET", "/other", nil)
+	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
+	b.Run("matcher", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if matched, err := matcher.AnyMatchWithError(r); matched || err != nil {
+				b.Fatal(matched, err)
+			}
+		}
+	})
+	b.Run("handler", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := handler.ServeHTTP(w, r, nothing); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkMissing is the refusal of a request without a proof.
+func BenchmarkMissing(b *testing.B) {
+	handler := provision(b, captchaJSON("http://127.0.0.1:1"))
+	r := httptest.NewRequest("GET", "/login", nil)
+	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), httptest.NewRecorder(), nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := handler.ServeHTTP(httptest.NewRecorder(), r, nothing); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
