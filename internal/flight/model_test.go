@@ -213,7 +213,10 @@ func play(t *testing.T, story []string) {
 }
 
 func TestStormOfDroppedConnectionsForwardsNoProofTwice(t *testing.T) {
-	const proofs, requests = 300, 24
+	const (
+		proofs, requests = 300, 24
+		longestCall      = 500 * time.Millisecond
+	)
 	type tally struct{ running, passed, rejected, forwarded atomic.Int32 }
 	synctest.Test(t, func(t *testing.T) {
 		var (
@@ -241,7 +244,7 @@ func TestStormOfDroppedConnectionsForwardsNoProofTwice(t *testing.T) {
 						t.Error("two calls of the provider at once for one proof")
 					}
 					defer n.running.Add(-1)
-					time.Sleep(rand.N(500 * time.Millisecond))
+					time.Sleep(rand.N(longestCall))
 					if rand.N(2) == 0 {
 						n.rejected.Add(1)
 						return -proof, GiveBack
@@ -266,7 +269,8 @@ func TestStormOfDroppedConnectionsForwardsNoProofTwice(t *testing.T) {
 			}
 		}
 		wg.Wait()
-		time.Sleep(unusedFor)
+		// A call outlives its clients, and the minute begins when it ends.
+		time.Sleep(longestCall + unusedFor)
 		synctest.Wait()
 
 		var rejected, forwarded int
