@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// load is what a set-up is measured with: requests over keep-alive
+// connections, on each the next one as soon as the last is answered.
+type load struct {
+	path        string
+	withProof   bool
+	status      int // that every answer must have
+	requests    int
+	connections int
+}
+
+// run sends the requests and returns how many were answered per second. A
+// single answer of another status is an error, which counts them by status and
+// captcha outcome.
+func (l load) run(ctx context.Context, address string) (perSecond float64, err error) {
+	var (
+		workers  sync.WaitGroup
+		sent     atomic.Int64
+		mu       sync.Mutex
+		failures = make(map[string]int) // guarded by mu
+	)
+	fail := func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		failures[what]++
+	}
+	start := time.Now()
+	for range l.connections {
+		workers.Go(func() {
+			if err := l.exchange(ctx, address, &sent, fail); err != nil {
+				fail(err.Error())
+			}
+		})
+	}
+	workers.Wait()
+	if len(failures) > 0 {
+		return 0, fmt.Errorf("of %d requests not all were answered with %d: %v", l.requests, l.status, failures)
+	}
+	return float64(l.requests) / time.Since(start).Seconds(), nil
+}
+
+// exchange sends requests over one connection until all connections together
+// have sent enough. It speaks HTTP itself: net/http's client would take a good
+// part of the machine on which the set-ups are to be measured.
+func (l load) exchange(ctx context.Context, address string, sent *atomic.Int64, fail func(what string)) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	reader := bufio.NewReader(conn)
+	for sent.Add(1) <= int64(l.requests) {
+		if _, err := io.WriteString(conn, l.request()); err != nil {
+			return err
+		}
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			return err
+		}
+		if response.StatusCode != l.status {
+			fail(strings.TrimSpace(response.Status + " " + response.Header.Get("Captcha-Outcome")))
+		}
+	}
+	return nil
+}
+
+func (l load) request() string {
+	head := "GET " + l.path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: */*\r\n"
+	if l.withProof {
+		p := newProof()
+		head += "Captcha-Lot-Number: " + p.lotNumber +
+			"\r\nCaptcha-Output: " + p.captchaOutput +
+			"\r\nCaptcha-Pass-Token: " + p.passToken +
+			"\r\nCaptcha-Gen-Time: " + p.genTime + "\r\n"
+	}
+	return head + "\r\n"
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"runtime"
+	"strconv"
+)
+
+type options struct {
+	caddy                         string
+	rounds, requests, connections int
+}
+
+// setup is one way to guard the application, and its load.
+type setup struct {
+	name     string
+	address  string
+	load     load
+	verifies bool // asks the provider about each request
+}
+
+// The set-ups, in the order of the table.
+const (
+	bare = iota
+	captcha
+	defaultSidecar
+	tunedSidecar
+	unmatched
+	respond
+	missing
+)
+
+// run starts all servers, measures the set-ups in turn and prints the results.
+func run(ctx context.Context, o options) (err error) {
+	dir, err := os.MkdirTemp("", "captcha-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
+	ctx, fail := context.WithCancelCause(ctx)
+	servers := &processes{ctx: ctx, fail: fail, dir: dir, environment: append(os.Environ(),
+		"CAPTCHA_ID="+captchaID, "CAPTCHA_KEY="+captchaKey,
+		"XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir)} // where Caddy keeps its data
+	defer servers.ended.Wait()
+	defer fail(nil)
+
+	setups, provider, err := startAll(servers, o)
+	if err != nil {
+		return err
+	}
+	results := make([][]float64, len(setups))
+	verifications := 0
+	for round := range o.rounds + 1 { // the first warms up
+		for i := range setups {
+			i = (i + round) % len(setups) // no set-up is always the first
+			s := setups[i]
+			perSecond, err := s.load.run(ctx, s.address)
+			if ctx.Err() != nil {
+				return context.Cause(ctx) // the load failed in consequence
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			if s.verifies {
+				verifications += s.load.requests
+			}
+			if round > 0 {
+				results[i] = append(results[i], perSecond)
+			}
+		}
+		fmt.Fprintf(os.Stderr, "round %d of %d\n", round, o.rounds)
+	}
+	if err := checkAccepted(provider, verifications); err != nil {
+		return err
+	}
+	fmt.Printf("%d CPUs, %d connections, medians of %d rounds of %d requests\n\n", runtime.NumCPU(), o.connections, o.rounds, o.requests)
+	printTable(os.Stdout, setups, results)
+	return nil
+}
+
+// startAll starts the servers of all set-ups, each a process of its own.
+func startAll(p *processes, o options) (setups []setup, providerAddress string, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, "", err
+	}
+	caddy := func(config string) (address string) {
+		return p.start("CADDY_PORT", o.caddy, "run", "--adapter", "caddyfile", "--config", config)
+	}
+	p.start("APP_PORT", self, "app")
+	providerAddress = p.start("PROVIDER_PORT", self, "provider")
+	direct := caddy("bare.Caddyfile")
+	guarded := caddy("captcha.Caddyfile")
+	p.start("SIDECAR_PORT", self, "sidecar", "default")
+	withDefault := caddy("forward_auth.Caddyfile")
+	p.start("SIDECAR_PORT", self, "sidecar", "tuned")
+	withTuned := caddy("forward_auth.Caddyfile")
+	fixed := caddy("respond.Caddyfile")
+
+	proofs := load{"/login", true, http.StatusOK, o.requests, o.connections}
+	elsewhere := load{"/about", true, http.StatusOK, o.requests, o.connections}
+	noProofs := load{"/login", false, http.StatusForbidden, o.requests, o.connections}
+	return []setup{
+		bare:           {"bare reverse_proxy", direct, proofs, false},
+		captcha:        {"captcha", guarded, proofs, true},
+		defaultSidecar: {"forward_auth, default client", withDefault, proofs, true},
+		tunedSidecar:   {"forward_auth, tuned client", withTuned, proofs, true},
+		unmatched:      {"captcha, path not matched", guarded, elsewhere, false},
+		respond:        {"respond 403", fixed, noProofs, false},
+		missing:        {"captcha, proof missing", guarded, noProofs, false},
+	}, providerAddress, context.Cause(p.ctx)
+}
+
+// checkAccepted proves that the provider was asked as often as it had to be.
+func checkAccepted(provider string, want int) error {
+	response, err := http.Get("http://" + provider + "/accepted") //nolint:gosec // our own server
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err == nil && string(text) != strconv.Itoa(want) {
+		err = fmt.Errorf("the provider accepted %s proofs instead of %d", text, want)
+	}
+	return err
+}
