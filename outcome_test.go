@@ -174,11 +174,11 @@ func TestCanceled(t *testing.T) {
 	if err := <-done; err == nil {
 		t.Error("an answer for a client that left")
 	}
+	close(hold)
 	awaitEntries(t, g, "captcha refused", 1)
 	if entry := g.entries("captcha refused")[0]; entry["outcome"] != "canceled" {
 		t.Errorf("logged %v", entry)
 	}
-	close(hold)
 	g.wantPassed(g.post(proof))
 	g.want(g.post(proof), 403, "replayed")
 	if g.calls() != 1 {

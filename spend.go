@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"hash"
 	"net/http"
 	"strconv"
 	"time"
@@ -144,27 +143,24 @@ func fate(result verifier.Result) flight.Fate {
 // claimKey is the proof's key in the replay cache: the same for every spelling
 // of the proof, every policy and every site with the captcha.
 func (c *Captcha) claimKey(proof verifier.Proof) cache.Key {
-	h := sha256.New()
-	writeParts(h, "claim", c.provider, c.captchaID, c.verifier.Use(proof))
-	return cache.Key(h.Sum(nil)[:len(cache.Key{})])
+	digest := digest(nil, "claim", c.provider, c.captchaID, c.verifier.Use(proof))
+	return cache.Key(digest[:16])
 }
 
 // identity digests the whole proof and the credentials it is checked with.
-func (c *Captcha) identity(proof verifier.Proof) (digest [32]byte) {
-	h := sha256.New()
-	h.Write(c.fingerprint[:])
-	writeParts(h, proof...)
-	h.Sum(digest[:0])
-	return digest
+func (c *Captcha) identity(proof verifier.Proof) [32]byte {
+	return digest(c.fingerprint[:], proof...)
 }
 
-// writeParts writes each part behind its length, so that no two lists of parts
-// are written alike.
-func writeParts(h hash.Hash, parts ...string) {
+// digest hashes the prefix and each part behind its length, so that no two
+// lists of parts are hashed alike.
+func digest(prefix []byte, parts ...string) [32]byte {
+	text := append(make([]byte, 0, 512), prefix...)
 	for _, part := range parts {
-		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(part))))
-		h.Write([]byte(part))
+		text = binary.BigEndian.AppendUint32(text, uint32(len(part)))
+		text = append(text, part...)
 	}
+	return sha256.Sum256(text)
 }
 
 // decided remembers, for the time of one request, the decision under which a

@@ -136,7 +136,8 @@ func TestCallsOfTheTencentSDKs(t *testing.T) {
 		at         int64
 		head, body string
 	}{
-		"Go common 1.3.103, host signed with port": {1795237325, `
+		"Go common 1.3.103, host signed with port": {
+			1795237325, `
 POST / HTTP/1.1
 Host: 127.0.0.1:40427
 User-Agent: Go-http-client/1.1
@@ -148,8 +149,10 @@ X-Tc-Requestclient: SDK_GO_1.3.103
 X-Tc-Timestamp: 1795237325
 X-Tc-Version: 2019-07-22
 Accept-Encoding: gzip`,
-			`{"AppSecretKey":"APP-SECRET-KEY-VISIBLE","CaptchaAppId":2000000001,"CaptchaType":9,"Randstr":"@Vki","Ticket":"t03TICKET\u003c\u0026\u003e*","UserIp":"203.0.113.7"}`},
-		"Node 4.1.313, host signed without port": {1795238206, `
+			`{"AppSecretKey":"APP-SECRET-KEY-VISIBLE","CaptchaAppId":2000000001,"CaptchaType":9,"Randstr":"@Vki","Ticket":"t03TICKET\u003c\u0026\u003e*","UserIp":"203.0.113.7"}`,
+		},
+		"Node 4.1.313, host signed without port": {
+			1795238206, `
 POST / HTTP/1.1
 X-TC-TraceId: 4db4a295-bfb2-4ab7-93aa-df96433b1f55
 Host: captcha.tencentcloudapi.com:42923
@@ -163,7 +166,8 @@ Accept: */*
 User-Agent: node-fetch/1.0 (+https://github.com/bitinn/node-fetch)
 Accept-Encoding: gzip,deflate
 Connection: keep-alive`,
-			`{"CaptchaType":9,"Ticket":"t03TICKET<&>*","UserIp":"203.0.113.7","Randstr":"@Vki","CaptchaAppId":2000000001,"AppSecretKey":"APP-SECRET-KEY-VISIBLE"}`},
+			`{"CaptchaType":9,"Ticket":"t03TICKET<&>*","UserIp":"203.0.113.7","Randstr":"@Vki","CaptchaAppId":2000000001,"AppSecretKey":"APP-SECRET-KEY-VISIBLE"}`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sim, clock := newTestSimulator(t)

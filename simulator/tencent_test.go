@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -75,16 +76,16 @@ func (a tencentAnswer) verdict() string {
 	return strconv.Itoa(*a.Response.CaptchaCode)
 }
 
-func (c tencentCall) send(t *testing.T, sim *Simulator) tencentAnswer {
-	t.Helper()
+// request returns the call as a request, signed.
+func (c tencentCall) request() *http.Request {
 	body := []byte(c.rawBody)
 	if c.rawBody == "" {
 		var err error
 		if body, err = json.Marshal(c.body); err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
 	}
-	r := httptest.NewRequest(c.method, "/", strings.NewReader(string(body)))
+	r := httptest.NewRequest(c.method, "/", bytes.NewReader(body))
 	r.Host = c.host
 	for name, value := range c.header {
 		r.Header.Set(name, value)
@@ -108,8 +109,14 @@ func (c tencentCall) send(t *testing.T, sim *Simulator) tencentAnswer {
 	if c.spoil != nil {
 		c.spoil(r)
 	}
+	return r
+}
+
+// send makes the call and checks what all answers have in common.
+func (c tencentCall) send(t *testing.T, sim *Simulator) tencentAnswer {
+	t.Helper()
 	w := httptest.NewRecorder()
-	sim.ServeHTTP(w, r)
+	sim.ServeHTTP(w, c.request())
 	if w.Code != http.StatusOK {
 		t.Fatalf("status %d, but Tencent answers 200 always", w.Code)
 	}
@@ -315,4 +322,18 @@ func TestTencentTellsRiskAndTimes(t *testing.T) {
 		got.SubmitCaptchaTime != solved || got.GetCaptchaTime != solved {
 		t.Fatalf("got %+v", got)
 	}
+}
+
+// FuzzParseCaptchaQuery shows that whatever the body, a query that is accepted
+// has all that a verdict needs.
+func FuzzParseCaptchaQuery(f *testing.F) {
+	f.Add([]byte(captchaBody))
+	f.Add([]byte(`{"CaptchaType":"9","Ticket":"","UserIp":null}`))
+	f.Add([]byte(`{"CaptchaType":9e0,"Ticket":[],"ticket":"x"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		q, refused := parseCaptchaQuery(body)
+		if refused == nil && (q.ticket == "" || q.randstr == "" || q.userIP == "" || q.appSecretKey == "") {
+			t.Fatalf("%q is accepted as %+v", body, q)
+		}
+	})
 }

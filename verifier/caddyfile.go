@@ -113,9 +113,9 @@ func unmarshal(d *caddyfile.Dispenser, options []option) error {
 }
 
 func names(options []option) string {
-	var all []string
-	for _, o := range options {
-		all = append(all, o.name)
+	all := make([]string, len(options))
+	for i, o := range options {
+		all[i] = o.name
 	}
 	return strings.Join(all, ", ")
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -44,18 +45,17 @@ var transport = &http.Transport{
 	MaxResponseHeaderBytes: 64 << 10,
 
 	// The captcha handlers bound how many calls run at once, and by that how
-	// many connections there are. The 30 s are less than the 60 s that Tencent
-	// keeps an idle connection for, so that few calls meet a closed one.
+	// many connections there are. The 30 s are less than the 60 s for which
+	// Tencent keeps an idle one, so that few calls meet a closed connection.
 	MaxIdleConnsPerHost: 4096,
 	IdleConnTimeout:     30 * time.Second,
 }
 
 var (
-	dialer    = &net.Dialer{Timeout: 2 * time.Second}
-	tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	dialer           = &net.Dialer{Timeout: 2 * time.Second}
+	handshakeTimeout = 3 * time.Second
+	tlsConfig        = &tls.Config{MinVersion: tls.VersionTLS12}
 )
-
-const handshakeTimeout = 3 * time.Second
 
 func http1() *http.Protocols {
 	protocols := new(http.Protocols)
@@ -103,14 +103,20 @@ var (
 
 // ask posts body to a provider and lets judge decide on its answer, which is a
 // JSON object. It returns within the timeout.
-func ask(ctx context.Context, timeout time.Duration, url string, header http.Header, body []byte, judge func(answer object) Verdict) Verdict {
+func ask(ctx context.Context, timeout time.Duration, endpoint string, header http.Header, body []byte, judge func(answer object) Verdict) Verdict {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	answer, err := post(ctx, url, header, body)
+	answer, err := post(ctx, endpoint, header, body)
 	if err != nil {
 		return failure(ctx, err)
 	}
 	return judged(answer, judge)
+}
+
+// askForm is ask with a form for a body.
+func askForm(ctx context.Context, timeout time.Duration, endpoint string, form url.Values, judge func(answer object) Verdict) Verdict {
+	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	return ask(ctx, timeout, endpoint, header, []byte(form.Encode()), judge)
 }
 
 // judged decodes the body of an answer and lets judge decide on it.
@@ -122,8 +128,8 @@ func judged(answer []byte, judge func(answer object) Verdict) Verdict {
 	return judge(decoded)
 }
 
-func post(ctx context.Context, url string, header http.Header, body []byte) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+func post(ctx context.Context, endpoint string, header http.Header, body []byte) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

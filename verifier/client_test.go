@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"bufio"
+	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
@@ -10,8 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"crypto/x509"
 )
 
 func TestAnAnswerOfTheProviderPasses(t *testing.T) {

@@ -189,6 +189,12 @@ func TestFingerprintsTellConfigurationsApart(t *testing.T) {
 	}
 }
 
+func TestFingerprintsTellWhereAPartEnds(t *testing.T) {
+	if fingerprint("ab", "c") == fingerprint("a", "bc") || fingerprint("a") == fingerprint("a", "") {
+		t.Error("other parts have the same fingerprint")
+	}
+}
+
 func TestParametersAreThoseOfTheWidgets(t *testing.T) {
 	want := map[string]string{
 		"geetest_v3": "[{geetest_challenge Geetest-Challenge 66} {geetest_validate Geetest-Validate 66} {geetest_seccode Geetest-Seccode 73}]",

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 var (
@@ -86,20 +87,6 @@ func TestABrokenConnectionIsNoVerdict(t *testing.T) {
 		"not HTTP":              func(c net.Conn) { request(c); _, _ = io.WriteString(c, v4Pass+"\r\n\r\n"); stall(c) },
 		"malformed header":      func(c net.Conn) { request(c); _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n: \r\n\r\n"+v4Pass) },
 		"malformed chunk":       func(c net.Conn) { request(c); _, _ = io.WriteString(c, chunked+"zz\r\n"+v4Pass); stall(c) },
-		"endless headers": func(c net.Conn) {
-			request(c)
-			_, err := io.WriteString(c, "HTTP/1.1 200 OK\r\n")
-			for err == nil {
-				_, err = io.WriteString(c, "Header: "+long(1000)+"\r\n")
-			}
-		},
-		"endless interim answers": func(c net.Conn) {
-			request(c)
-			var err error
-			for err == nil {
-				_, err = io.WriteString(c, "HTTP/1.1 103 Early Hints\r\nLink: "+long(1000)+"\r\n\r\n")
-			}
-		},
 	}
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
@@ -119,6 +106,34 @@ func TestABrokenConnectionIsNoVerdict(t *testing.T) {
 			expect(t, s.verify(t, "http://"+listener.Addr().String(), forever), Unknown, reasonConnection)
 		})
 	})
+}
+
+// Beyond 64 KiB of headers no answer is waited for, not even a good one.
+func TestHeadersAreReadWithinBounds(t *testing.T) {
+	header := "Header: " + long(1000) + "\r\n"
+	for name, answer := range map[string]string{
+		"one answer":      "HTTP/1.1 200 OK\r\n" + strings.Repeat(header, 70),
+		"interim answers": strings.Repeat("HTTP/1.1 103 Early Hints\r\n"+header+"\r\n", 70) + "HTTP/1.1 200 OK\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			forEach(t, func(t *testing.T, s subject) {
+				endpoint := "http://" + listening(t, func(conn net.Conn) {
+					request(conn)
+					_, _ = io.WriteString(conn, answer+"\r\n"+s.pass)
+				})
+				expect(t, s.verify(t, endpoint, forever), Unknown, reasonConnection)
+			})
+		})
+	}
+}
+
+// A dial goes on when the call that wanted it is over, so it has bounds of its
+// own.
+func TestAStalledHandshakeEndsByItself(t *testing.T) {
+	defer func(timeout time.Duration) { handshakeTimeout = timeout }(handshakeTimeout)
+	handshakeTimeout = brief
+	_, err := dialTLS(context.Background(), "tcp", listening(t, stall))
+	expect(t, failure(t.Context(), err), Unknown, reasonTimeout)
 }
 
 func TestABrokenHandshakeIsATLSFailure(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"encoding/hex"
-	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -152,8 +151,7 @@ func (g *GeetestV3) Verify(ctx context.Context, proof Proof, client Client) Verd
 		"client_type": {client.Type},
 		"ip_address":  {client.address("unknown")},
 	}
-	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
-	return ask(ctx, g.timeout, g.url, header, []byte(form.Encode()), func(answer object) Verdict {
+	return askForm(ctx, g.timeout, g.url, form, func(answer object) Verdict {
 		return judgeGeetestV3(answer, seccode)
 	})
 }

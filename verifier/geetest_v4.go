@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -131,8 +130,7 @@ func (g *GeetestV4) Verify(ctx context.Context, proof Proof, _ Client) Verdict {
 		"gen_time":       {proof[3]},
 		"sign_token":     {signToken(g.key, lotNumber)},
 	}
-	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
-	return ask(ctx, g.timeout, g.url, header, []byte(form.Encode()), func(answer object) Verdict {
+	return askForm(ctx, g.timeout, g.url, form, func(answer object) Verdict {
 		return judgeGeetestV4(answer, lotNumber)
 	})
 }

@@ -209,16 +209,16 @@ func (t *Tencent) body(proof Proof, client Client) []byte {
 func (t *Tencent) header(body []byte) http.Header {
 	const contentType = "application/json"
 	now := t.now()
-	header := make(http.Header)
-	header.Set("Content-Type", contentType)
-	header.Set("X-TC-Action", "DescribeCaptchaResult")
-	header.Set("X-TC-Version", "2019-07-22")
-	header.Set("X-TC-Timestamp", strconv.FormatInt(now.Unix(), 10))
-	header.Set("X-TC-Language", "en-US")
-	header.Set("X-TC-RequestClient", "caddycaptcha")
-	header.Set("Authorization", t.signer.authorization(now, http.MethodPost, "",
-		[]signedHeader{{"content-type", contentType}, {"host", t.host}}, body))
-	return header
+	return http.Header{
+		"Content-Type":       {contentType},
+		"X-Tc-Action":        {"DescribeCaptchaResult"},
+		"X-Tc-Version":       {"2019-07-22"},
+		"X-Tc-Timestamp":     {strconv.FormatInt(now.Unix(), 10)},
+		"X-Tc-Language":      {"en-US"},
+		"X-Tc-Requestclient": {"caddycaptcha"},
+		"Authorization": {t.signer.authorization(now, http.MethodPost, "",
+			[]signedHeader{{"content-type", contentType}, {"host", t.host}}, body)},
+	}
 }
 
 // judge decides on an answer, which is one of

@@ -116,7 +116,7 @@ func TestTencentAnswers(t *testing.T) {
 }
 
 func TestTencentScores(t *testing.T) {
-	score := func(max int) *int { return &max }
+	score := func(limit int) *int { return &limit }
 	for _, c := range []struct {
 		max    *int
 		score  string

@@ -121,16 +121,36 @@ type Seat[V any] struct {
 // Join gives the request a seat in the flight of its proof; the first one
 // starts it. It returns ErrReplayed when there is no seat. The caller must
 // Leave the seat.
+//
+// Without a deadline of ctx the request that starts the flight flies it: Join
+// returns when the verdict is in, whether or not the client is still there.
+// That saves a goroutine and two hand-offs for nearly every proof. A request
+// that has a deadline must be able to leave before the verdict.
 func (t *Table[V]) Join(ctx context.Context, a Attempt[V]) (*Seat[V], error) {
+	seat, leads, err := t.seat(a)
+	if !leads {
+		return seat, err
+	}
+	uncancelled := context.WithoutCancel(ctx)
+	if _, hurried := ctx.Deadline(); hurried {
+		go t.fly(uncancelled, seat.flight, a)
+	} else {
+		t.fly(uncancelled, seat.flight, a)
+	}
+	return seat, nil
+}
+
+// seat finds a seat, and says whether it is the leader's.
+func (t *Table[V]) seat(a Attempt[V]) (seat *Seat[V], leads bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if f := t.flights[a.Key]; f != nil {
 		if f.identity != a.Identity || f.prefix != a.Prefix || f.second != nil || f.used {
-			return nil, ErrReplayed
+			return nil, false, ErrReplayed
 		}
 		f.aboard++
 		f.second = &Seat[V]{table: t, flight: f}
-		return f.second, nil
+		return f.second, false, nil
 	}
 	f := &flight[V]{
 		key:      a.Key,
@@ -145,8 +165,7 @@ func (t *Table[V]) Join(ctx context.Context, a Attempt[V]) (*Seat[V], error) {
 		t.flights = make(map[cache.Key]*flight[V])
 	}
 	t.flights[a.Key] = f
-	go t.fly(context.WithoutCancel(ctx), f, a)
-	return &Seat[V]{table: t, flight: f}, nil
+	return &Seat[V]{table: t, flight: f}, true, nil
 }
 
 // Wait returns the verdict. For one request at most, whose ctx is not done,

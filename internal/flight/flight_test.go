@@ -46,6 +46,44 @@ func TestWaiterIsForwardedWhenTheFirstClientLeft(t *testing.T) {
 	})
 }
 
+func TestPatientRequestFliesItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		first := w.sendPatient(w.attempt)
+		w.send(w.attempt, false).drop()
+		first.expect(t, "")
+		w.answers(Pass)
+		first.expect(t, "passed")
+		w.send(w.attempt, false).expect(t, "replayed")
+		w.expect(t, true, 1, 0)
+	})
+}
+
+func TestPatientClientThatLeavesKeepsItsProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		first := w.sendPatient(w.attempt)
+		first.drop()
+		first.expect(t, "") // the verification goes on
+		w.answers(Pass)
+		first.expect(t, "canceled")
+		w.send(w.attempt, false).expect(t, "passed")
+		w.expect(t, true, 1, 0)
+	})
+}
+
+func TestWaiterTakesThePlaceOfAPatientClientThatLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		first, second := w.sendPatient(w.attempt), w.sendPatient(w.attempt)
+		first.drop()
+		w.answers(Pass)
+		first.expect(t, "canceled")
+		second.expect(t, "passed")
+		w.expect(t, true, 1, 0)
+	})
+}
+
 func TestSeatOfAWaiterThatLeftIsFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
@@ -77,7 +115,7 @@ func TestUnusedProofIsTakenOnceWithoutACall(t *testing.T) {
 		var passed atomic.Int32
 		for range 64 {
 			wg.Go(func() {
-				seat, err := w.table.Join(t.Context(), w.attempt)
+				seat, err := w.table.Join(hurried(t), w.attempt)
 				if err != nil {
 					return
 				}
@@ -112,7 +150,7 @@ func TestUnusedProofIsSpentAfterAMinute(t *testing.T) {
 func TestLateUserOfAFlightLeavesTheNextOneAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		late, _ := w.table.Join(t.Context(), w.attempt)
+		late, _ := w.table.Join(hurried(t), w.attempt)
 		w.answers(Pass)
 		time.Sleep(unusedFor)
 		synctest.Wait()
@@ -157,8 +195,8 @@ func TestOnlyIdenticalRequestsOfOneClientShare(t *testing.T) {
 func TestRejectedProofIsReleasedWhenAllHaveLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		a, _ := w.table.Join(t.Context(), w.attempt)
-		b, _ := w.table.Join(t.Context(), w.attempt)
+		a, _ := w.table.Join(hurried(t), w.attempt)
+		b, _ := w.table.Join(hurried(t), w.attempt)
 		w.answers(GiveBack)
 		a.Leave(false)
 		a.Leave(false) // counts once
@@ -185,8 +223,8 @@ func TestProofForwardedOnARefusalStaysSpent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld()
-				a, _ := w.table.Join(t.Context(), w.attempt)
-				b, _ := w.table.Join(t.Context(), w.attempt)
+				a, _ := w.table.Join(hurried(t), w.attempt)
+				b, _ := w.table.Join(hurried(t), w.attempt)
 				leave(w, a, b)
 				w.expect(t, true, 1, 0)
 			})
@@ -197,7 +235,7 @@ func TestProofForwardedOnARefusalStaysSpent(t *testing.T) {
 func TestProofForwardedBeforeItPassedIsNotForwardedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		impatient, _ := w.table.Join(t.Context(), w.attempt)
+		impatient, _ := w.table.Join(hurried(t), w.attempt)
 		waiter := w.send(w.attempt, false)
 		impatient.Leave(true)
 		w.answers(Pass)
@@ -210,7 +248,7 @@ func TestProofForwardedBeforeItPassedIsNotForwardedAgain(t *testing.T) {
 func TestClientThatLeftIsNeverForwarded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(hurried(t))
 		seat, _ := w.table.Join(ctx, w.attempt)
 		w.answers(Pass)
 		cancel()
@@ -275,7 +313,7 @@ func TestRequestThatIsNotAdmittedClaimsNothing(t *testing.T) {
 func TestSlotIsFreeWhenTheVerdictIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		seat, _ := w.table.Join(t.Context(), w.attempt)
+		seat, _ := w.table.Join(hurried(t), w.attempt)
 		go func() { w.answer <- Pass }()
 		seat.Wait(t.Context())
 		if w.admitted.Load() != 0 {

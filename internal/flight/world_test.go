@@ -116,7 +116,27 @@ type request struct {
 // send lets a request with attempt a in and waits until it waits. A request in
 // monitor mode is forwarded whatever happens.
 func (w *world) send(a Attempt[string], monitor bool) *request {
+	ctx, cancel := context.WithTimeout(context.Background(), longAway)
+	return w.sendWith(ctx, cancel, a, monitor)
+}
+
+// sendPatient is send for a request without a deadline, which flies itself.
+func (w *world) sendPatient(a Attempt[string]) *request {
 	ctx, cancel := context.WithCancel(context.Background())
+	return w.sendWith(ctx, cancel, a, false)
+}
+
+// longAway makes a request one with a deadline, which it never meets.
+const longAway = 1000 * time.Hour
+
+// hurried is the context of a request with a deadline.
+func hurried(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), longAway)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func (w *world) sendWith(ctx context.Context, cancel context.CancelFunc, a Attempt[string], monitor bool) *request {
 	r := &request{drop: cancel, result: make(chan string, 1)}
 	go func() {
 		defer cancel()
