@@ -97,6 +97,10 @@ type prefix struct {
 // readBody reads the body as far as it is searched, one byte more than the
 // limit so as to know whether there is more, and puts it back. It reads within
 // timeout, if that is positive.
+//
+// The means of net/http do not leave a request as it was: ParseForm consumes
+// the body, MaxBytesReader ends it at the limit, and a GetBody would be used by
+// transports even after a later handler has replaced the body.
 func (e *Extractor) readBody(w http.ResponseWriter, r *http.Request, timeout time.Duration) (prefix, error) {
 	control := http.NewResponseController(w)
 	var deadline time.Time

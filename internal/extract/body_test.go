@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -239,13 +240,14 @@ func TestAProofCanBeTakenTwice(t *testing.T) {
 
 func TestAnErrorOfTheBodyComesAgainWhereItWas(t *testing.T) {
 	const secret = "ticket=s3cr3t&pass="
-	tooLarge := caddyhttp.Error(http.StatusRequestEntityTooLarge, &http.MaxBytesError{Limit: 1})
+	tooLarge := caddyhttp.HandlerError{StatusCode: http.StatusRequestEntityTooLarge, Err: &http.MaxBytesError{Limit: 1}}
 	for name, test := range map[string]struct {
 		err    error
 		status int
 	}{
 		"of another handler": {tooLarge, http.StatusRequestEntityTooLarge},
 		"client gone":        {io.ErrUnexpectedEOF, statusClientClosedRequest},
+		"connection reset":   {&net.OpError{Op: "read", Err: errors.New("reset")}, statusClientClosedRequest},
 		"framing":            {errors.New("invalid byte in chunk length"), http.StatusBadRequest},
 		"slow":               {os.ErrDeadlineExceeded, http.StatusRequestTimeout},
 	} {

@@ -179,6 +179,40 @@ func TestQuery(t *testing.T) {
 	}
 }
 
+func TestNamesAreDecodedBeforeTheyAreCompared(t *testing.T) {
+	e := New([]Parameter{{Name: "ticket", Field: "a b+é[]", MaxLength: 16}}, []Source{Query}, bodyLimit)
+	for query, want := range map[string]Result{
+		"a+b%2b%c3%A9[]=t":         found(Query, "t"),
+		"%61%20b%2B%C3%a9%5B%5d=t": found(Query, "t"),
+		"a b%2bé[]=t":              found(Query, "t"),
+		"a+b+%c3%A9[]=t":           missing(ReasonNone),
+		"a+b%2b%c3[]=t":            missing(ReasonNone),
+		"a+b%2b%c3%A9[=t":          missing(ReasonNone),
+		"a+b%2b%c3%A9[]]=t":        missing(ReasonNone),
+		"a+b%2b%c3%A9[%5=t":        missing(ReasonNone),
+	} {
+		t.Run(query, func(t *testing.T) {
+			r := newRequest("", "", 0)
+			r.URL.RawQuery = query
+			check(t, extractFrom(t, e, r, ""), want)
+		})
+	}
+}
+
+func TestLookingInVainCostsNoMemory(t *testing.T) {
+	e := New(parameters, allSources, bodyLimit)
+	w := httptest.NewRecorder()
+	r := newRequest("", "", 0)
+	r.Header["Cookie"] = []string{"sid=1; a=b"}
+	if allocations := testing.AllocsPerRun(100, func() {
+		if result, err := e.Extract(w, r, "page=2&x=%20", timeout); err != nil || result.Status != Missing {
+			t.Error(result, err)
+		}
+	}); allocations != 0 {
+		t.Errorf("%v allocations", allocations)
+	}
+}
+
 func TestCookie(t *testing.T) {
 	for name, test := range map[string]struct {
 		lines []string

@@ -130,7 +130,7 @@ func (s *jsonSearch) value(m *member, depth int) error {
 
 // skip passes over the value that comes next, inside of depth others.
 func (s *jsonSearch) skip(depth int) error {
-	shape := shape{depth: depth, deepest: depth}
+	shape := shape{depth: depth}
 	if err := s.decoder.Decode(&shape); err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ func TestJSON(t *testing.T) {
 		`null`:                             missing(ReasonNone),
 		`1`:                                missing(ReasonNone),
 		`{"ticket":1,"randstr":"r"}`:       malformed(JSON, ReasonType),
+		`{"ticket":1e999,"randstr":"r"}`:   malformed(JSON, ReasonType),
 		`{"ticket":null,"randstr":"r"}`:    malformed(JSON, ReasonType),
 		`{"ticket":true,"randstr":"r"}`:    malformed(JSON, ReasonType),
 		`{"ticket":["t"],"randstr":"r"}`:   malformed(JSON, ReasonType),
@@ -109,12 +110,14 @@ func TestJSONHasAtMost32LevelsAnd1000Members(t *testing.T) {
 		"32 levels of arrays":         {e, proof + strings.Repeat("[", 31) + strings.Repeat("]", 31) + "}", found(JSON, "t", "r")},
 		"33 levels of arrays":         {e, proof + strings.Repeat("[", 32) + strings.Repeat("]", 32) + "}", malformed(JSON, ReasonBody)},
 		"33 levels of objects":        {e, proof + strings.Repeat(`{"x":`, 32) + "1" + strings.Repeat("}", 33), malformed(JSON, ReasonBody)},
+		"32 levels without an object": {e, strings.Repeat("[", 32) + strings.Repeat("]", 32), missing(ReasonNone)},
 		"33 levels without an object": {e, strings.Repeat("[", 33) + strings.Repeat("]", 33), malformed(JSON, ReasonBody)},
 		"33 levels on our path":       {deep, strings.Repeat(`{"a":`, 33) + `"t"` + strings.Repeat("}", 33), malformed(JSON, ReasonBody)},
 		"20000 levels":                {e, proof + strings.Repeat("[", 20000), malformed(JSON, ReasonBody)},
 		"1000 members":                {e, proof + "{" + strings.Join(members[:997], ",") + "}}", found(JSON, "t", "r")},
 		"1001 members":                {e, proof + "{" + strings.Join(members[:998], ",") + "}}", malformed(JSON, ReasonBody)},
 		"1001 members at the top":     {e, proof + "1," + strings.Join(members[:998], ",") + "}", malformed(JSON, ReasonBody)},
+		"1001 members, ours last":     {e, "{" + strings.Join(members[:999], ",") + `,"ticket":"t","randstr":"r"}`, malformed(JSON, ReasonBody)},
 		"5000 elements":               {e, proof + "[" + strings.Repeat("1,", 4999) + "1]}", found(JSON, "t", "r")},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,8 +15,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 const timeout = 10 * time.Second
@@ -109,12 +110,15 @@ func TestABodyThatComesTooSlowlyIsAnsweredWith408(t *testing.T) {
 		server  func(http.HandlerFunc) http.HandlerFunc
 		header  string
 		trickle time.Duration // between the bytes that still come
+		after   time.Duration
 	}{
-		{"stalled", nopServer, "Content-Length: 100\r\n\r\nticket=", 0},
-		{"stalled, chunked", nopServer, "Transfer-Encoding: chunked\r\n\r\n7\r\nticket=\r\n", 0},
-		{"trickling", nopServer, "Content-Length: 100\r\n\r\nticket=", 3 * time.Second},
-		{"stalled under Caddy", underCaddy, "Content-Length: 100\r\n\r\nticket=", 0},
-		{"trickling under Caddy", underCaddy, "Content-Length: 100\r\n\r\nticket=", 3 * time.Second},
+		{"stalled", nopServer, "Content-Length: 100\r\n\r\nticket=", 0, timeout},
+		{"stalled, chunked", nopServer, "Transfer-Encoding: chunked\r\n\r\n7\r\nticket=\r\n", 0, timeout},
+		{"trickling", nopServer, "Content-Length: 100\r\n\r\nticket=", 3 * time.Second, timeout},
+		{"stalled under Caddy", underCaddy, "Content-Length: 100\r\n\r\nticket=", 0, timeout},
+		{"trickling under Caddy", underCaddy, "Content-Length: 100\r\n\r\nticket=", 3 * time.Second, timeout},
+		// The read that finds the time is up is the one after it.
+		{"trickling, no deadlines", withoutDeadlines, "Content-Length: 100\r\n\r\nticket=", 3 * time.Second, 12 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -144,7 +148,7 @@ func TestABodyThatComesTooSlowlyIsAnsweredWith408(t *testing.T) {
 				if response.StatusCode != http.StatusRequestTimeout || !response.Close {
 					t.Errorf("the answer is %s, Connection: close %v", response.Status, response.Close)
 				}
-				if elapsed := time.Since(start); elapsed != timeout {
+				if elapsed := time.Since(start); elapsed != test.after {
 					t.Errorf("it came after %v", elapsed)
 				}
 				if _, err := client.Read(make([]byte, 1)); err != io.EOF {
@@ -156,6 +160,11 @@ func TestABodyThatComesTooSlowlyIsAnsweredWith408(t *testing.T) {
 }
 
 func nopServer(handler http.HandlerFunc) http.HandlerFunc { return handler }
+
+// withoutDeadlines hides what the connection could do.
+func withoutDeadlines(handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { handler(struct{ http.ResponseWriter }{w}, r) }
+}
 
 func TestTheTimeoutIsOverWhenTheSearchIs(t *testing.T) {
 	for name, server := range map[string]func(http.HandlerFunc) http.HandlerFunc{"net/http": nopServer, "Caddy": underCaddy} {
