@@ -7,7 +7,6 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -58,11 +57,11 @@ var geetestV3Digests = []string{"md5", "sha256", "hmac-sha256"}
 // challenge or, from the oldest widgets, three words.
 var (
 	geetestV3Parts = parts{
-		{Parameter{"geetest_challenge", "Geetest-Challenge", 66}, regexp.MustCompile(`^([0-9a-z]{32}|[0-9a-z]{64})([0-9a-z]{2})?$`)},
-		{Parameter{"geetest_validate", "Geetest-Validate", 66}, regexp.MustCompile(`^([0-9a-z]{32,66}|[0-9a-z]+_[0-9a-z]+_[0-9a-z]+)$`)},
+		{Parameter{"geetest_challenge", "Geetest-Challenge", 66}, pattern(`^([0-9a-z]{32}|[0-9a-z]{64})([0-9a-z]{2})?$`)},
+		{Parameter{"geetest_validate", "Geetest-Validate", 66}, pattern(`^([0-9a-z]{32,66}|[0-9a-z]+_[0-9a-z]+_[0-9a-z]+)$`)},
 		{Parameter{"geetest_seccode", "Geetest-Seccode", 66 + len(seccodeSuffix)}, printable},
 	}
-	onlineValidate = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	onlineValidate = pattern(`^[0-9a-f]{32}$`)
 )
 
 // seccodeSuffix is what every official widget adds to the validate.
@@ -125,7 +124,7 @@ func (g *GeetestV3) Check(proof Proof, _ time.Time, _ time.Duration) Verdict {
 		return malformed("geetest_seccode")
 	case validate == challenge, validate == md5Hex(challenge), strings.Contains(validate, "_"):
 		return offline
-	case !onlineValidate.MatchString(validate):
+	case !onlineValidate(validate):
 		return malformed("geetest_validate")
 	case g.digest == "md5" && !hmac.Equal([]byte(validate), []byte(md5Hex(g.key+"geetest"+challenge))):
 		return Verdict{Result: Rejected, Reason: "relation"}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -46,10 +45,16 @@ type GeetestV4 struct {
 }
 
 var geetestV4Parts = parts{
-	{Parameter{"lot_number", "Captcha-Lot-Number", 64}, regexp.MustCompile(`^[0-9A-Za-z_-]{16,64}$`)},
+	{Parameter{"lot_number", "Captcha-Lot-Number", 64}, isLotNumber},
 	{Parameter{"captcha_output", "Captcha-Output", 4096}, printable},
 	{Parameter{"pass_token", "Captcha-Pass-Token", 256}, printable},
-	{Parameter{"gen_time", "Captcha-Gen-Time", 20}, regexp.MustCompile(`^[0-9]+$`)},
+	{Parameter{"gen_time", "Captcha-Gen-Time", 20}, func(value string) bool { return only(value, isDigit) }},
+}
+
+func isLotNumber(value string) bool {
+	return len(value) >= 16 && only(value, func(c byte) bool {
+		return isDigit(c) || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' || c == '-'
+	})
 }
 
 // CaddyModule returns the Caddy module information.

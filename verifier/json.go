@@ -95,7 +95,12 @@ func parseMembers(decoder *json.Decoder, depth int) (any, error) {
 
 // fold makes names equal that differ in letter case only. Upper case first,
 // because that is where "ſ" becomes the letter that it folds with.
-func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
+func fold(name string) string {
+	if only(name, func(c byte) bool { return c < 'A' || 'Z' < c && c < utf8.RuneSelf }) {
+		return name // as nearly all are; the rest is for the odd ones
+	}
+	return strings.ToLower(strings.ToUpper(name))
+}
 
 // optional returns a member that may be missing. ok is false if it is there
 // but of another type.

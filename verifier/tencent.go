@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -84,7 +83,7 @@ const minTicket = 32
 // disasterTicket is the shape of the tickets that the widget makes by itself
 // when it cannot reach Tencent ("disaster recovery"). Some pages and scripts
 // of Tencent's spell them trerror_, and they differ in what follows.
-var disasterTicket = regexp.MustCompile(`^tr?error_`)
+var disasterTicket = pattern(`^tr?error_`)
 
 // CaddyModule returns the Caddy module information.
 func (Tencent) CaddyModule() caddy.ModuleInfo {
@@ -164,7 +163,7 @@ func (t *Tencent) Check(proof Proof, _ time.Time, _ time.Duration) Verdict {
 		return verdict
 	}
 	switch ticket := proof[0]; {
-	case disasterTicket.MatchString(ticket):
+	case disasterTicket(ticket):
 		return offline
 	case len(ticket) < minTicket:
 		return malformed("ticket")

@@ -2,7 +2,6 @@
 package setting
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -43,8 +42,8 @@ func Endpoint(option, value, def string) (*url.URL, error) {
 	u, err := url.Parse(value)
 	switch {
 	case err != nil:
-		// url.Error repeats the whole URL, which may hold an expanded secret.
-		return nil, fmt.Errorf("%s is not a URL: %w", option, errors.Unwrap(err))
+		// The error would quote the URL, which may hold an expanded secret.
+		return nil, fmt.Errorf("%s is not a URL such as %s", option, def)
 	case u.Host == "" || u.Opaque != "":
 		return nil, fmt.Errorf("%s must be a URL such as %s", option, def)
 	case u.User != nil:
