@@ -113,10 +113,25 @@ func ask(ctx context.Context, timeout time.Duration, endpoint string, header htt
 	return judged(answer, judge)
 }
 
-// askForm is ask with a form for a body.
-func askForm(ctx context.Context, timeout time.Duration, endpoint string, form url.Values, judge func(answer object) Verdict) Verdict {
+// askForm is ask with a form for a body: names and values in turn.
+func askForm(ctx context.Context, timeout time.Duration, endpoint string, form []string, judge func(answer object) Verdict) Verdict {
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
-	return ask(ctx, timeout, endpoint, header, []byte(form.Encode()), judge)
+	return ask(ctx, timeout, endpoint, header, encodeForm(form), judge)
+}
+
+// encodeForm is url.Values.Encode for names that are plain words, without the
+// map.
+func encodeForm(form []string) []byte {
+	body := make([]byte, 0, 1024)
+	for i := 0; i < len(form); i += 2 {
+		if i > 0 {
+			body = append(body, '&')
+		}
+		body = append(body, form[i]...)
+		body = append(body, '=')
+		body = append(body, url.QueryEscape(form[i+1])...)
+	}
+	return body
 }
 
 // judged decodes the body of an answer and lets judge decide on it.

@@ -6,7 +6,6 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"encoding/hex"
-	"net/url"
 	"strings"
 	"time"
 
@@ -140,17 +139,16 @@ func (g *GeetestV3) Use(proof Proof) string { return proof[1] }
 // geetest_validate is none of them in most, because the seccode contains it.
 func (g *GeetestV3) Verify(ctx context.Context, proof Proof, client Client) Verdict {
 	challenge, seccode := proof[0], proof[2]
-	form := url.Values{
-		"seccode":     {seccode},
-		"challenge":   {challenge},
-		"captchaid":   {g.id},
-		"gt":          {g.id}, // what the Node SDK calls it
-		"json_format": {"1"},
-		"sdk":         {"caddycaptcha"},
-		"client_type": {client.Type},
-		"ip_address":  {client.address("unknown")},
-	}
-	return askForm(ctx, g.timeout, g.url, form, func(answer object) Verdict {
+	return askForm(ctx, g.timeout, g.url, []string{
+		"seccode", seccode,
+		"challenge", challenge,
+		"captchaid", g.id,
+		"gt", g.id, // what the Node SDK calls it
+		"json_format", "1",
+		"sdk", "caddycaptcha",
+		"client_type", client.Type,
+		"ip_address", client.address("unknown"),
+	}, func(answer object) Verdict {
 		return judgeGeetestV3(answer, seccode)
 	})
 }

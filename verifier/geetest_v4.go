@@ -128,14 +128,13 @@ func (g *GeetestV4) Use(proof Proof) string { return strings.ToLower(proof[0]) }
 // Verify asks /validate.
 func (g *GeetestV4) Verify(ctx context.Context, proof Proof, _ Client) Verdict {
 	lotNumber := proof[0]
-	form := url.Values{
-		"lot_number":     {lotNumber},
-		"captcha_output": {proof[1]},
-		"pass_token":     {proof[2]},
-		"gen_time":       {proof[3]},
-		"sign_token":     {signToken(g.key, lotNumber)},
-	}
-	return askForm(ctx, g.timeout, g.url, form, func(answer object) Verdict {
+	return askForm(ctx, g.timeout, g.url, []string{
+		"captcha_output", proof[1],
+		"gen_time", proof[3],
+		"lot_number", lotNumber,
+		"pass_token", proof[2],
+		"sign_token", signToken(g.key, lotNumber),
+	}, func(answer object) Verdict {
 		return judgeGeetestV4(answer, lotNumber)
 	})
 }

@@ -1,7 +1,6 @@
 package verifier
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -33,9 +32,7 @@ func parseObject(data []byte) (object, error) {
 	if !utf8.Valid(data) || !json.Valid(data) {
 		return nil, errNotJSON
 	}
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.UseNumber()
-	value, err := parseValue(decoder, maxDepth)
+	value, err := (&scanner{text: string(data)}).value(maxDepth)
 	if err != nil {
 		return nil, err
 	}
@@ -46,51 +43,93 @@ func parseObject(data []byte) (object, error) {
 	return answer, nil
 }
 
-func parseValue(decoder *json.Decoder, depth int) (any, error) {
-	token, err := decoder.Token()
-	if err != nil {
-		return nil, errNotJSON
-	}
-	delimiter, ok := token.(json.Delim)
-	switch {
-	case !ok:
-		return token, nil
-	case depth == 0:
-		return nil, errTooDeep
-	case delimiter == '[':
-		return parseArray(decoder, depth)
-	}
-	return parseMembers(decoder, depth)
+// scanner walks through text that encoding/json found to be valid JSON, so it
+// meets no error of syntax. A json.Decoder would do the same in four times the
+// time, which is a twentieth of what a verification takes.
+type scanner struct {
+	text string
+	at   int
 }
 
-func parseArray(decoder *json.Decoder, depth int) (any, error) {
-	for decoder.More() {
-		if _, err := parseValue(decoder, depth-1); err != nil {
+// peek returns the first byte of the next value, name or closing bracket.
+func (s *scanner) peek() byte {
+	for strings.IndexByte(" \t\r\n,:", s.text[s.at]) >= 0 {
+		s.at++
+	}
+	return s.text[s.at]
+}
+
+func (s *scanner) value(depth int) (any, error) {
+	switch first := s.peek(); {
+	case (first == '{' || first == '[') && depth == 0:
+		return nil, errTooDeep
+	case first == '{':
+		return s.members(depth)
+	case first == '[':
+		return s.array(depth)
+	case first == '"':
+		return s.string()
+	}
+	start := s.at
+	for s.at < len(s.text) && strings.IndexByte(" \t\r\n,]}", s.text[s.at]) < 0 {
+		s.at++
+	}
+	switch word := s.text[start:s.at]; word {
+	case "true", "false":
+		return word == "true", nil
+	case "null":
+		return nil, nil
+	default:
+		return json.Number(word), nil
+	}
+}
+
+func (s *scanner) members(depth int) (any, error) {
+	members, seen := object{}, map[string]bool{}
+	for s.at++; s.peek() != '}'; {
+		name, err := s.string()
+		if err != nil {
 			return nil, err
 		}
-	}
-	_, err := decoder.Token() // the closing bracket
-	return array{}, err
-}
-
-func parseMembers(decoder *json.Decoder, depth int) (any, error) {
-	members, seen := object{}, map[string]bool{}
-	for decoder.More() {
-		name, err := decoder.Token()
-		if err != nil {
-			return nil, errNotJSON
-		}
-		folded := fold(name.(string))
+		folded := fold(name)
 		if seen[folded] {
 			return nil, errDuplicate
 		}
 		seen[folded] = true
-		if members[name.(string)], err = parseValue(decoder, depth-1); err != nil {
+		if members[name], err = s.value(depth - 1); err != nil {
 			return nil, err
 		}
 	}
-	_, err := decoder.Token() // the closing brace
-	return members, err
+	s.at++
+	return members, nil
+}
+
+func (s *scanner) array(depth int) (any, error) {
+	for s.at++; s.peek() != ']'; {
+		if _, err := s.value(depth - 1); err != nil {
+			return nil, err
+		}
+	}
+	s.at++
+	return array{}, nil
+}
+
+func (s *scanner) string() (string, error) {
+	start, escaped := s.at, false
+	for s.at++; s.text[s.at] != '"'; s.at++ {
+		if s.text[s.at] == '\\' {
+			escaped = true
+			s.at++
+		}
+	}
+	s.at++
+	quoted := s.text[start:s.at]
+	if !escaped {
+		return quoted[1 : len(quoted)-1], nil
+	}
+	var unescaped string
+	err := json.Unmarshal([]byte(quoted), &unescaped)
+	return unescaped, err
 }
 
 // fold makes names equal that differ in letter case only. Upper case first,
