@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -122,6 +123,7 @@ type Captcha struct {
 	replay      cache.Replay
 	policy      *policy
 	counters    map[Outcome]prometheus.Counter
+	problems    *sync.Map // problem details by what they say
 	logger      *zap.Logger
 	alarm       *zap.Logger // says the same thing once a minute at most
 }
@@ -206,6 +208,7 @@ func (c *Captcha) provision(ctx caddy.Context) error {
 		c.logger.Warn("an exact path matcher protects this one spelling only, to the application others may be the same page; match "+path+" and "+path+"* too, or "+path+"*",
 			zap.String("policy", c.Policy), zap.String("path", path))
 	}
+	c.problems = new(sync.Map)
 	c.counters = requestCounters(c.Policy, c.provider)
 	return registerMetrics(ctx.GetMetricsRegistry())
 }

@@ -102,6 +102,11 @@ func (c *Captcha) checkParameters(parameters []verifier.Parameter) error {
 		if other, ok := fields[field]; ok {
 			return fmt.Errorf("field %s and field %s have the same name %q", other, p.Name, field)
 		}
+		for earlier, other := range fields {
+			if strings.HasPrefix(earlier, field+".") || strings.HasPrefix(field, earlier+".") {
+				return fmt.Errorf("field %s and field %s: in JSON %q and %q cannot both be there", other, p.Name, earlier, field)
+			}
+		}
 		fields[field] = p.Name
 		header := http.CanonicalHeaderKey(nameOr(c.Headers, p.Name, p.Header))
 		if other, ok := headers[header]; ok {

@@ -50,6 +50,20 @@ func (c *Captcha) refuse(w http.ResponseWriter, r *http.Request, d decision) err
 	if c.Refusal == refusalError {
 		return caddyhttp.Error(how.status, errors.New("captcha "+d.String()))
 	}
+	header.Set("Content-Type", "application/problem+json")
+	w.WriteHeader(how.status)
+	w.Write(c.problem(d)) //nolint:errcheck // the client has gone, there is nobody to tell
+	return nil
+}
+
+// problem returns the problem details for a decision. There are as many as
+// there are outcomes with their reasons, so each is made once.
+func (c *Captcha) problem(d decision) []byte {
+	key := d.String()
+	if body, ok := c.problems.Load(key); ok {
+		return body.([]byte)
+	}
+	how := refusals[d.outcome]
 	body, err := json.Marshal(problem{
 		Type:     "about:blank",
 		Title:    http.StatusText(how.status),
@@ -62,12 +76,11 @@ func (c *Captcha) refuse(w http.ResponseWriter, r *http.Request, d decision) err
 		Proof:    how.proof,
 	})
 	if err != nil {
-		return caddyhttp.Error(http.StatusInternalServerError, err)
+		panic(err) // strings and a number always have a JSON form
 	}
-	header.Set("Content-Type", "application/problem+json")
-	w.WriteHeader(how.status)
-	w.Write(append(body, '\n')) //nolint:errcheck // the client has gone, there is nobody to tell
-	return nil
+	body = append(body, '\n')
+	c.problems.Store(key, body)
+	return body
 }
 
 // String is the decision as a short text for logs and errors.
