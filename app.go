@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -64,6 +65,8 @@ type policy struct {
 	origin string // where the first handler of the policy stands
 	config optionDigests
 	limits *limit.Limiter
+
+	warnSpoofable sync.Once
 }
 
 // policy returns the policy that c belongs to. It is an error when another

@@ -23,6 +23,15 @@ func clientOf(r *http.Request) verifier.Client {
 	return client
 }
 
+// spoofable reports whether Caddy took the client's address from a header of
+// which the client chose the part that counts: trusted_proxies without
+// trusted_proxies_strict uses the left-most address.
+func spoofable(r *http.Request) bool {
+	proxied, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	return proxied && server != nil && server.TrustedProxiesStrict == 0
+}
+
 // prefixOf returns the client prefix, which limits and bindings go by: an
 // address within it costs its owner nothing. All clients without an address
 // share the zero prefix.

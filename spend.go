@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddycaptcha/caddycaptcha/cache"
@@ -63,6 +65,12 @@ func (c *Captcha) spend(r *http.Request, proof verifier.Proof) decision {
 
 // attempt is what it takes to claim and verify the proof.
 func (c *Captcha) attempt(r *http.Request, proof verifier.Proof, identity [32]byte) flight.Attempt[verifier.Verdict] {
+	if spoofable(r) {
+		c.policy.warnSpoofable.Do(func() {
+			c.logger.Warn("clients can make up the address that limits and the captcha provider go by: add trusted_proxies_strict beside trusted_proxies in the global options",
+				zap.String("policy", c.Policy))
+		})
+	}
 	client := clientOf(r)
 	prefix := prefixOf(client.IP)
 	failed := false

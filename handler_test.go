@@ -1,0 +1,132 @@
+package caddycaptcha_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// TestNoSecretInTheHandler: what Caddy's tracing would log of the handler, or
+// anyone else who marshals it, holds no key, be it literal or expanded.
+func TestNoSecretInTheHandler(t *testing.T) {
+	t.Setenv("CAPTCHA_TEST_SECRET", "canary-expanded")
+	for name, verifier := range map[string]string{
+		geetestV4: `{"provider": "geetest_v4", "captcha_id": "x", "captcha_key": "%s"}`,
+		geetestV3: `{"provider": "geetest_v3", "captcha_id": "x", "captcha_key": "%s"}`,
+		tencent:   `{"provider": "tencent", "site": "cn", "captcha_app_id": "1", "app_secret_key": "%[1]s", "secret_id": "%[1]s", "secret_key": "%[1]s"}`,
+	} {
+		for _, key := range []string{"canary-literal", "{env.CAPTCHA_TEST_SECRET}"} {
+			handler := provision(t, fmt.Sprintf(`{"verifier": `+verifier+`}`, key))
+			text, err := json.Marshal(handler)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(text, []byte("canary")) {
+				t.Errorf("%s with key %s: %s", name, key, text)
+			}
+		}
+	}
+}
+
+// TestEarlyData: before the TLS handshake is complete the client's address is
+// not known, and nothing is decided by it.
+func TestEarlyData(t *testing.T) {
+	provider := httptest.NewServer(yes)
+	t.Cleanup(provider.Close)
+	handler := provision(t, captchaJSON(provider.URL))
+	forwarded := 0
+	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { forwarded++; return nil })
+
+	early := v4Request(1_000_001, "192.0.2.1")
+	early.TLS = &tls.ConnectionState{HandshakeComplete: false}
+	err := handler.ServeHTTP(httptest.NewRecorder(), early, next)
+	var handlerErr caddyhttp.HandlerError
+	if !errors.As(err, &handlerErr) || handlerErr.StatusCode != http.StatusTooEarly || forwarded != 0 {
+		t.Errorf("early data: %v, %d forwarded", err, forwarded)
+	}
+	// The client sends it again after the handshake, as it should.
+	late := v4Request(1_000_001, "192.0.2.1")
+	late.TLS = &tls.ConnectionState{HandshakeComplete: true}
+	if err := handler.ServeHTTP(httptest.NewRecorder(), late, next); err != nil || forwarded != 1 {
+		t.Errorf("after the handshake: %v, %d forwarded", err, forwarded)
+	}
+}
+
+// TestErrorsOfNextAreReturnedUnchanged, and what failed upstream has spent its
+// proof all the same.
+func TestErrorsOfNextAreReturnedUnchanged(t *testing.T) {
+	provider := httptest.NewServer(yes)
+	t.Cleanup(provider.Close)
+	handler := provision(t, captchaJSON(provider.URL))
+	failure := errors.New("upstream")
+	err := handler.ServeHTTP(httptest.NewRecorder(), v4Request(1_000_002, "192.0.2.1"),
+		caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return failure }))
+	if err != failure {
+		t.Errorf("got %v", err)
+	}
+	panics := func(n int) {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic of the next handler is gone")
+			}
+		}()
+		_ = handler.ServeHTTP(httptest.NewRecorder(), v4Request(n, "192.0.2.1"),
+			caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }))
+	}
+	panics(1_000_003)
+	for n := range 2 {
+		w := httptest.NewRecorder()
+		if err := handler.ServeHTTP(w, v4Request(1_000_002+n, "192.0.2.1"), nothing); err != nil || w.Code != 403 {
+			t.Errorf("the proof after a failure upstream: %v, status %d", err, w.Code)
+		}
+	}
+}
+
+// TestMatcherErrorIsReturned: a matcher that cannot say refuses.
+func TestMatcherErrorIsReturned(t *testing.T) {
+	handler := provision(t, `{"match": [{"remote_ip": {"ranges": ["192.0.2.0/24"]}}], `+captchaJSON("http://127.0.0.1:1")[1:])
+	r := v4Request(1_000_004, "192.0.2.1")
+	r.TLS = &tls.ConnectionState{HandshakeComplete: false} // Caddy's IP matchers answer 425 to it
+	err := handler.ServeHTTP(httptest.NewRecorder(), r,
+		caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { t.Error("forwarded"); return nil }))
+	var handlerErr caddyhttp.HandlerError
+	if !errors.As(err, &handlerErr) || handlerErr.StatusCode != http.StatusTooEarly {
+		t.Errorf("got %v", err)
+	}
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if outcome, _ := repl.GetString("http.captcha.outcome"); outcome != "error" {
+		t.Errorf("outcome %q", outcome)
+	}
+}
+
+// TestSpoofableAddresses: trusted proxies that are not strict get one warning,
+// and the address is the client's, not the proxy's.
+func TestSpoofableAddresses(t *testing.T) {
+	for strict, warnings := range map[string]int{"": 1, "trusted_proxies_strict": 0} {
+		g := newGate(t)
+		config := g.caddyfile(g.captcha(tencent) + g.proxy())
+		config = strings.Replace(config, "{\n", "{\nservers {\ntrusted_proxies static 127.0.0.0/8\n"+strict+"\n}\n", 1)
+		run(t, config)
+		g.url = "http://" + address(t, "srv0")
+		for range 3 {
+			request := newRequest(t, "POST", g.url+"/login", g.solve(tencent).Encode(), "Content-Type", formType, "X-Forwarded-For", "203.0.113.7")
+			g.wantPassed(send(t, request))
+		}
+		if n := len(g.entries("clients can make up the address")); n != warnings {
+			t.Errorf("%q: %d warnings, want %d", strict, n, warnings)
+		}
+		call, _ := g.LastCall("/")
+		if !bytes.Contains(call.Body, []byte(`"UserIp":"203.0.113.7"`)) {
+			t.Errorf("the provider was not told the client's address: %s", call.Body)
+		}
+	}
+}
