@@ -34,9 +34,9 @@ var providers = []string{geetestV3, geetestV4, tencent}
 var parameterHeaders = func() map[string]string {
 	headers := map[string]string{"ticket": "Captcha-Ticket", "randstr": "Captcha-Randstr"}
 	for _, pair := range [][2]string{{v4Parameters, v4Headers}, {v3Param, v3Headers}} {
-		names := strings.Fields(pair[1])
-		for i, parameter := range strings.Fields(pair[0]) {
-			headers[parameter] = names[i]
+		parameters, names := strings.Fields(pair[0]), strings.Fields(pair[1])
+		for i := range parameters {
+			headers[parameters[i]] = names[i]
 		}
 	}
 	return headers
@@ -313,7 +313,7 @@ func TestStrip(t *testing.T) {
 	if got.Header.Get("Cookie") != "session=kept" || got.Header.Get("X-Other") != "kept" {
 		t.Errorf("cookie %q, other header %q", got.Header.Get("Cookie"), got.Header.Get("X-Other"))
 	}
-	for _, name := range strings.Fields(v4Headers) {
+	for name := range strings.FieldsSeq(v4Headers) {
 		if got.Header.Get(name) != "" {
 			t.Errorf("header %s reached the app", name)
 		}

@@ -248,8 +248,13 @@ func TestPreflight(t *testing.T) {
 			t.Errorf("logged %v", entries[0]["captcha_outcome"])
 		}
 		for _, header := range [][]string{
-			{"Cookie", "a=b"}, {"Authorization", "Bearer x"}, {"Proxy-Authorization", "Basic x"},
-			{"Upgrade", "websocket", "Connection", "Upgrade"}, {"X-HTTP-Method-Override", "POST"}, {"X-HTTP-Method", "POST"}, {"X-Method-Override", "POST"},
+			{"Cookie", "a=b"},
+			{"Authorization", "Bearer x"},
+			{"Proxy-Authorization", "Basic x"},
+			{"Upgrade", "websocket", "Connection", "Upgrade"},
+			{"X-HTTP-Method-Override", "POST"},
+			{"X-HTTP-Method", "POST"},
+			{"X-Method-Override", "POST"},
 		} {
 			g.want(preflight(g, "OPTIONS", header...), 403, "missing")
 		}
@@ -358,7 +363,8 @@ func TestNothingSecretIsShown(t *testing.T) {
 	try()
 	for _, fault := range []simulator.Fault{
 		respond(500, "x"), respond(429, ""), respond(200, "{"), tencentError("AuthFailure.SignatureFailure"),
-		tencentError("InternalError"), {Kind: simulator.Reset},
+		tencentError("InternalError"),
+		{Kind: simulator.Reset},
 	} {
 		g.Fail(fault)
 		try()

@@ -72,5 +72,6 @@ func (c *Captcha) alert(v verifier.Verdict) {
 		c.alarm.Warn("the captcha provider could not be asked", append(about, zap.Error(v.Err))...)
 	case verifier.Overloaded:
 		c.alarm.Warn("the captcha provider limits our rate", about...)
+	default: // the client's business
 	}
 }

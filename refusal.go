@@ -39,6 +39,7 @@ func (c *Captcha) refuse(w http.ResponseWriter, r *http.Request, d decision) err
 		return d.err
 	case Canceled:
 		return caddyhttp.Error(statusClientClosedRequest, d.err)
+	default: // has an answer of its own
 	}
 	how := refusals[d.outcome]
 	header.Set("Captcha-Outcome", string(d.outcome))
@@ -52,7 +53,7 @@ func (c *Captcha) refuse(w http.ResponseWriter, r *http.Request, d decision) err
 	}
 	header.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(how.status)
-	w.Write(c.problem(d)) //nolint:errcheck // the client has gone, there is nobody to tell
+	w.Write(c.problem(d)) //nolint:errcheck,gosec // the body is made of fixed words; when the client has gone there is nobody to tell
 	return nil
 }
 

@@ -130,6 +130,7 @@ func blames(result verifier.Result) bool {
 	switch result {
 	case verifier.Malformed, verifier.Rejected, verifier.Expired, verifier.Replayed, verifier.Risky:
 		return true
+	case verifier.Unknown, verifier.Passed, verifier.Overloaded, verifier.Misconfigured:
 	}
 	return false
 }
@@ -144,6 +145,7 @@ func fate(result verifier.Result) flight.Fate {
 		return flight.Pass
 	case verifier.Risky, verifier.Expired, verifier.Replayed:
 		return flight.Spend
+	case verifier.Unknown, verifier.Malformed, verifier.Rejected, verifier.Overloaded, verifier.Misconfigured:
 	}
 	return flight.GiveBack
 }

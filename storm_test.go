@@ -92,13 +92,7 @@ func captchaJSON(endpoint string) string {
 // provision makes a handler outside a server.
 func provision(t testing.TB, config string) *caddycaptcha.Captcha {
 	t.Helper()
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
-	t.Cleanup(cancel)
-	cfg := new(caddy.Config)
-	if err := json.Unmarshal([]byte(`{"admin":{"disabled":true}}`), cfg); err != nil {
-		t.Fatal(err)
-	}
-	ctx, err := caddy.ProvisionContext(cfg)
+	ctx, err := caddy.ProvisionContext(&caddy.Config{Admin: &caddy.AdminConfig{Disabled: true}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -275,8 +275,14 @@ func TestLargestCapacityOfTheLiveConfigsCounts(t *testing.T) {
 		capacity int64
 		want     int64
 	}{
-		{small, 10, 10}, {large, 20, 20}, {small, 0, 20}, {small, 0, 20},
-		{small, 5, 20}, {large, 0, 5}, {large, 0, 5}, {small, 0, 0},
+		{small, 10, 10},
+		{large, 20, 20},
+		{small, 0, 20},
+		{small, 0, 20},
+		{small, 5, 20},
+		{large, 0, 5},
+		{large, 0, 5},
+		{small, 0, 0},
 	} {
 		s.allow(step.m, step.capacity)
 		if got := s.capacity.Load(); got != step.want {

@@ -17,7 +17,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite" // handle_path
 	_ "github.com/caddyserver/caddy/v2/modules/logging"           // log to a file
 )

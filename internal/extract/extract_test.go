@@ -2,6 +2,7 @@ package extract
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -99,9 +100,7 @@ func TestTheFirstSourceInOrderDecidesAndSourcesAreNeverMixed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRequest(test.body, form, -1)
-			for name, values := range test.header {
-				r.Header[name] = values
-			}
+			maps.Copy(r.Header, test.header)
 			r.URL.RawQuery = test.query
 			got := extractFrom(t, New(parameters, test.sources, bodyLimit), r, test.body)
 			check(t, got, test.want)

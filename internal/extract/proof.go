@@ -1,5 +1,7 @@
 package extract
 
+import "slices"
+
 // proof gathers the parameters that one source holds.
 type proof struct {
 	parameters []Parameter
@@ -59,12 +61,7 @@ func (p *proof) begun() bool {
 
 // complete reports whether all parameters are there.
 func (p *proof) complete() bool {
-	for _, value := range p.values {
-		if value == "" {
-			return false
-		}
-	}
-	return p.values != nil
+	return p.values != nil && !slices.Contains(p.values, "")
 }
 
 // printable reports whether value is ASCII without spaces and control

@@ -10,8 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddycaptcha/caddycaptcha/cache"
 )
@@ -293,7 +294,7 @@ func (f *flight[V]) giveBack() {
 	if f.err != nil {
 		// An answer that got lost. Whoever waited for the cache to fail should
 		// not have to wait for it again.
-		go f.replay.Release(context.Background(), f.key, f.owner)
+		go func() { _ = f.replay.Release(context.Background(), f.key, f.owner) }()
 		return
 	}
 	if err := f.replay.Release(context.Background(), f.key, f.owner); err != nil {

@@ -100,8 +100,10 @@ func (m *model) join(who actor, foreign bool) {
 	identical := m.foreign == foreign && !m.used
 	switch {
 	case m.phase == "" && !m.claimed:
-		*m = model{phase: "open", claimed: true, foreign: foreign, seats: [2]actor{who},
-			calls: m.calls + 1, results: m.results, forward: m.forward}
+		*m = model{
+			phase: "open", claimed: true, foreign: foreign, seats: [2]actor{who},
+			calls: m.calls + 1, results: m.results, forward: m.forward,
+		}
 	case m.phase == "open" && identical && m.seats[1] == nobody:
 		m.seats[1] = who
 	case m.phase == "passed" && identical:

@@ -31,8 +31,10 @@ func TestOneClientLeavesSlotsForOthers(t *testing.T) {
 	if l.Acquire(one) {
 		t.Error("a client got more slots than its share")
 	}
-	if !l.Acquire(two) || !l.Acquire(two) {
-		t.Error("another client was refused")
+	for range 2 {
+		if !l.Acquire(two) {
+			t.Error("another client was refused")
+		}
 	}
 	if l.Acquire(two) {
 		t.Error("more calls than slots in all")
