@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -66,6 +67,7 @@ type policy struct {
 	config optionDigests
 	limits *limit.Limiter
 
+	passed        atomic.Bool // whether any proof has
 	warnSpoofable sync.Once
 }
 

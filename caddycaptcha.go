@@ -205,7 +205,7 @@ func (c *Captcha) provision(ctx caddy.Context) error {
 		return err
 	}
 	for _, path := range exactPaths(c.matcherSets) {
-		c.logger.Warn("an exact path matcher protects this one spelling only, to the application others may be the same page; match "+path+" and "+path+"* too, or "+path+"*",
+		c.logger.Warn(path+" is matched exactly: "+path+"/, "+path+";x and "+path+".php are not protected, and may be the same page to the application; match "+path+"*",
 			zap.String("policy", c.Policy), zap.String("path", path))
 	}
 	c.problems = new(sync.Map)
@@ -310,6 +310,7 @@ func (c *Captcha) decide(w http.ResponseWriter, r *http.Request) decision {
 	proof := verifier.Proof(found.Values)
 	var d decision
 	if verdict := c.verifier.Check(proof, time.Now(), c.replay.TTL()-proofMargin); verdict.Result != verifier.Unknown {
+		c.alert(verdict)
 		d = judge(verdict)
 	} else {
 		d = c.spend(r, proof)

@@ -153,6 +153,9 @@ func (c *Captcha) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	for d.NextBlock(0) {
 		option := d.Val()
+		if given["verifier"] && option == "verifier" {
+			return d.Err("verifier is given twice; for a second captcha add another captcha directive, with a matcher and a policy name of its own")
+		}
 		if given[option] && option != "field" && option != "header" {
 			return d.Errf("%s is given twice", option)
 		}
@@ -179,6 +182,12 @@ func (c *Captcha) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Err("captcha needs a verifier: add `verifier geetest_v4|geetest_v3|tencent { ... }`")
 	}
 	return nil
+}
+
+// options are the options of the captcha directive.
+var options = []string{
+	"verifier", "from", "field", "header", "body_limit", "strip", "refusal", "preflight",
+	"max_concurrent_verifications", "max_failures", "mode",
 }
 
 func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
@@ -233,7 +242,7 @@ func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 			c.MaxConcurrentVerificationsPerClient, err = parseCount(d, option, args[1])
 		}
 	default:
-		err = d.Errf("unknown captcha option %q", option)
+		err = d.Errf("unknown captcha option %q; this version has %s", option, strings.Join(options, ", "))
 	}
 	return err
 }

@@ -20,7 +20,7 @@ var policyName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 // be judged without loading modules or expanding placeholders.
 func (c *Captcha) check() error {
 	if c.Policy != "" && !policyName.MatchString(c.Policy) {
-		return fmt.Errorf("policy name %q may hold only letters, digits, _ and -", c.Policy)
+		return fmt.Errorf("policy name %q may hold only letters, digits, _ and - (a path begins with /, and several paths need a named matcher)", c.Policy)
 	}
 	for _, option := range []struct {
 		name, value string

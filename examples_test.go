@@ -76,7 +76,7 @@ func TestExampleDemo(t *testing.T) {
 	}
 	demo := string(text)
 	base := make(map[string]string)
-	for _, port := range []string{"8080", "8081", "8082"} {
+	for _, port := range []string{"8080", "8081", "8082", "8083"} {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

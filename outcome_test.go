@@ -327,6 +327,37 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+// TestAdviceWhileNobodyGetsThrough: a wrong key that looks like a made-up proof
+// is named, until a proof has passed.
+func TestAdviceWhileNobodyGetsThrough(t *testing.T) {
+	for provider, edit := range map[string]func(string) string{
+		geetestV3: func(caddyfile string) string { return strings.Replace(caddyfile, v3Key, strings.Repeat("0", 32), 1) },
+		tencent: func(caddyfile string) string {
+			return strings.Replace(caddyfile, appSecret, "another-app-secret-key", 1)
+		},
+	} {
+		t.Run(provider, func(t *testing.T) {
+			const warning = "no proof has passed"
+			g := newGate(t)
+			g.run(edit(g.captcha(provider) + g.proxy()))
+			for range 3 {
+				g.want(g.post(g.solve(provider)), 403, "rejected")
+			}
+			entries := g.entries(warning)
+			if len(entries) != 1 || !strings.Contains(entries[0]["msg"].(string), "_key may not be") {
+				t.Errorf("logged %v, want one advice about the key", entries)
+			}
+			load(t, g.caddyfile(g.captcha(provider)+g.proxy()))
+			g.url = "http://" + address(t, "srv0")
+			g.wantPassed(g.post(g.solve(provider)))
+			g.want(g.post(madeUp(g.solve(provider))), 403, "rejected")
+			if n := len(g.entries(warning)); n != 1 {
+				t.Errorf("%d warnings after a proof has passed, want no more", n)
+			}
+		})
+	}
+}
+
 // TestNothingSecretIsShown: no key, proof, cookie or body value is in a log,
 // an answer or a metric, whatever goes wrong. The access log uses the filter
 // of the README.

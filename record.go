@@ -57,21 +57,35 @@ func throttled(logger *zap.Logger) *zap.Logger {
 	}))
 }
 
-// alert tells the operator of a verdict that is no client's fault.
+// alert tells the operator of a verdict that may be no client's fault.
 func (c *Captcha) alert(v verifier.Verdict) {
-	about := []zap.Field{
+	switch v.Result {
+	case verifier.Passed:
+		if !c.policy.passed.Load() { // all but once: no write to share
+			c.policy.passed.Store(true)
+		}
+	case verifier.Misconfigured:
+		c.alarm.Error("the captcha provider refuses our credentials: "+v.Advice, c.about(v)...)
+	case verifier.Rejected:
+		// Clients can bring this about too, so it is news only as long as
+		// nobody got through.
+		if v.Advice != "" && !c.policy.passed.Load() {
+			c.alarm.Warn("no proof has passed since the config was loaded, and one was rejected that may be of another captcha: "+v.Advice, c.about(v)...)
+		}
+	case verifier.Unknown:
+		c.alarm.Warn("the captcha provider could not be asked; requests are refused until it answers: check DNS, firewall and endpoint",
+			append(c.about(v), zap.Error(v.Err))...)
+	case verifier.Overloaded:
+		c.alarm.Warn("the captcha provider limits our rate; ask it for a higher quota, or lower max_failures", c.about(v)...)
+	case verifier.Malformed, verifier.Expired, verifier.Replayed, verifier.Risky:
+	}
+}
+
+func (c *Captcha) about(v verifier.Verdict) []zap.Field {
+	return []zap.Field{
 		zap.String("policy", c.Policy),
 		zap.String("provider", c.provider),
 		zap.String("captcha_id", c.captchaID),
 		zap.String("reason", v.Reason),
-	}
-	switch v.Result {
-	case verifier.Misconfigured:
-		c.alarm.Error("the captcha provider refuses our credentials: "+v.Advice, about...)
-	case verifier.Unknown:
-		c.alarm.Warn("the captcha provider could not be asked", append(about, zap.Error(v.Err))...)
-	case verifier.Overloaded:
-		c.alarm.Warn("the captcha provider limits our rate", about...)
-	default: // the client's business
 	}
 }

@@ -125,11 +125,13 @@ build)
 	output=$start/caddy$(go env GOEXE)
 	withs=
 	while [ $# -gt 0 ]; do
-		[ $# -gt 1 ] || fail "$1 needs an argument"
+		case $1 in
+		--output | --with) [ $# -gt 1 ] || fail "$1 needs an argument" ;;
+		*) fail "build does not know $1; it takes --output FILE and --with MODULE[@VERSION][=DIR]" ;;
+		esac
 		case $1 in
 		--output) output=$(absolute "$2") ;;
 		--with) withs=$withs$2$newline ;;
-		*) fail "build does not know $1; it takes --output FILE and --with MODULE[@VERSION][=DIR]" ;;
 		esac
 		shift 2
 	done
@@ -161,8 +163,8 @@ test)
 	go vet ./...
 	exec go test -race -timeout 60m "$@" ./...
 	;;
-*)
+help | -h | --help)
 	sed -n '2,/^set -eu/{s/^# \{0,1\}//;/^set -eu/d;p;}' "$0"
-	[ "$command" = help ] || exit 2
 	;;
+*) fail "there is no command $command; there are build, run and test, and help says more" ;;
 esac

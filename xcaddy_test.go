@@ -80,10 +80,18 @@ chmod +x ` + output
 
 // TestScriptRefusesWhatItDoesNotKnow, and says what it does know.
 func TestScriptRefusesWhatItDoesNotKnow(t *testing.T) {
-	for _, args := range [][]string{{"deploy"}, {"build", "--race", "x"}, {"build", "--output"}} {
-		text, err := script(t, "/nonexistent", nil, args...)
-		if err == nil || !strings.Contains(text, "--with") && !strings.Contains(text, "needs an argument") {
-			t.Errorf("%q: %v, %s", args, err, text)
+	for _, test := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"deploy"}, "build, run and test"},
+		{[]string{"build", "--race", "x"}, "--race"},
+		{[]string{"build", "foo"}, "--with"},
+		{[]string{"build", "--output"}, "--output needs an argument"},
+	} {
+		text, err := script(t, "/nonexistent", nil, test.args...)
+		if err == nil || !strings.Contains(text, test.says) {
+			t.Errorf("%q: %v, %s", test.args, err, text)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/setting"
 )
 
 // UnmarshalCaddyfile sets up the verifier from Caddyfile tokens. Syntax:
@@ -21,7 +23,7 @@ func (g *GeetestV4) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return unmarshal(d, []option{
 		{"captcha_id", "the captcha's id in GeeTest's console", required, textTo(&g.CaptchaID)},
 		{"captcha_key", "the key of the captcha_id", required, textTo(&g.CaptchaKey)},
-		{"endpoint", "a URL", !required, textTo(&g.Endpoint)},
+		{"endpoint", "an https URL, or an http one of a loopback address", !required, endpointTo(&g.Endpoint)},
 		{"timeout", "a positive duration such as 5s", !required, durationTo(&g.Timeout)},
 	})
 }
@@ -39,8 +41,8 @@ func (g *GeetestV3) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return unmarshal(d, []option{
 		{"captcha_id", "the captcha's id in GeeTest's console", required, textTo(&g.CaptchaID)},
 		{"captcha_key", "the key of the captcha_id", required, textTo(&g.CaptchaKey)},
-		{"digest", strings.Join(geetestV3Digests, ", "), !required, choiceTo(&g.Digest, geetestV3Digests)},
-		{"endpoint", "a URL", !required, textTo(&g.Endpoint)},
+		{"digest", strings.Join(geetestV3Digests, " or "), !required, choiceTo(&g.Digest, geetestV3Digests)},
+		{"endpoint", "an https URL, or an http one of a loopback address", !required, endpointTo(&g.Endpoint)},
 		{"timeout", "a positive duration such as 5s", !required, durationTo(&g.Timeout)},
 	})
 }
@@ -59,12 +61,12 @@ func (g *GeetestV3) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //	}
 func (t *Tencent) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return unmarshal(d, []option{
-		{"site", strings.Join(tencentSites, ", "), required, choiceTo(&t.Site, tencentSites)},
+		{"site", strings.Join(tencentSites, " or "), required, choiceTo(&t.Site, tencentSites)},
 		{"captcha_app_id", "the CaptchaAppId of the captcha console", required, textTo(&t.CaptchaAppID)},
 		{"app_secret_key", "the AppSecretKey of the captcha_app_id", required, textTo(&t.AppSecretKey)},
 		{"secret_id", "the SecretId of an API key", required, textTo(&t.SecretID)},
 		{"secret_key", "the SecretKey of the secret_id", required, textTo(&t.SecretKey)},
-		{"endpoint", "a URL", !required, textTo(&t.Endpoint)},
+		{"endpoint", "an https URL, or an http one of a loopback address", !required, endpointTo(&t.Endpoint)},
 		{"max_score", "a number from 0 to 100", !required, scoreTo(&t.MaxScore)},
 		{"timeout", "a positive duration such as 5s", !required, durationTo(&t.Timeout)},
 	})
@@ -76,6 +78,19 @@ type option struct {
 	name, expected string
 	required       bool
 	set            func(argument string) bool
+}
+
+// endpointTo takes an endpoint and judges it, unless its placeholders
+// have to be expanded first, which waits for the config to be loaded.
+func endpointTo(to *string) func(string) bool {
+	return func(argument string) bool {
+		*to = argument
+		if strings.Contains(argument, "{") {
+			return true
+		}
+		_, err := setting.Endpoint("endpoint", argument, argument)
+		return err == nil
+	}
 }
 
 const required = true
@@ -100,8 +115,11 @@ func unmarshal(d *caddyfile.Dispenser, options []option) error {
 		}
 		given[name] = true
 		var argument string
-		if !d.AllArgs(&argument) || !options[i].set(argument) {
-			return d.Errf("%s takes one argument: %s", name, options[i].expected)
+		if !d.AllArgs(&argument) || argument == "" {
+			return d.Errf("%s takes one argument, %s (is a {$VARIABLE} empty?)", name, options[i].expected)
+		}
+		if !options[i].set(argument) {
+			return d.Errf("%s must be %s", name, options[i].expected)
 		}
 	}
 	for _, o := range options {
@@ -123,7 +141,7 @@ func names(options []option) string {
 func textTo(to *string) func(string) bool {
 	return func(argument string) bool {
 		*to = argument
-		return argument != ""
+		return true
 	}
 }
 

@@ -126,10 +126,12 @@ func (g *GeetestV3) Check(proof Proof, _ time.Time, _ time.Duration) Verdict {
 	case !onlineValidate(validate):
 		return malformed("geetest_validate")
 	case g.digest == "md5" && !hmac.Equal([]byte(validate), []byte(md5Hex(g.key+"geetest"+challenge))):
-		return Verdict{Result: Rejected, Reason: "relation"}
+		return Verdict{Result: Rejected, Reason: "relation", Advice: adviceRelation}
 	}
 	return Verdict{}
 }
+
+const adviceRelation = "captcha_key may not be the key of captcha_id, or the page uses another captcha: compare both with GeeTest's console"
 
 // Use returns the validate. GeeTest judges by the seccode, which is made of
 // the validate alone, and may take it with any challenge.

@@ -211,10 +211,12 @@ func judgeGeetestV4Error(code any) Verdict {
 	return Verdict{Result: Rejected, Reason: "code_other"}
 }
 
+const adviceCaptchaID = "captcha_id may not be the one that the page uses: compare it with GeeTest's console and the page"
+
 // geetestV4Reasons are the known reasons of a fail.
 var geetestV4Reasons = map[string]Verdict{
 	"pass_token expire": {Result: Expired, Reason: "pass_token_expire"},
-	"pass_token error":  {Result: Rejected, Reason: "pass_token_error"},
+	"pass_token error":  {Result: Rejected, Reason: "pass_token_error", Advice: adviceCaptchaID},
 	"sign_token error": {
 		Result: Misconfigured, Reason: "sign_token_error",
 		Advice: "captcha_key is not the key of captcha_id: copy both from the same line of GeeTest's console (a key shown as *** is masked)",

@@ -135,7 +135,8 @@ type Verdict struct {
 	HasScore bool
 
 	// Advice tells the operator which credential or setting is wrong and what
-	// to do. Only set with Misconfigured.
+	// to do. It comes with Misconfigured, and with Rejected where a wrong
+	// credential cannot be told from a made-up proof.
 	Advice string
 
 	// Err is the technical failure behind Unknown, for the log. It holds no

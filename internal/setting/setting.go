@@ -20,7 +20,7 @@ func Expand(option, value string) (string, error) {
 	}
 	expanded, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w; set the variable or file it names (only global placeholders such as {env.NAME} and {file./path} work here)", option, err)
+		return "", fmt.Errorf("%s: %w; set the variable or file that it names: {env.NAME} and {file./path/to/secret} work here, with a slash or dot in the file's name because Caddy takes {file.name} for something else", option, err)
 	}
 	if strings.TrimSpace(expanded) == "" {
 		return "", fmt.Errorf("%s is empty after its placeholders were replaced", option)
