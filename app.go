@@ -46,11 +46,25 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.ReplayCacheRaw == nil {
 		a.ReplayCacheRaw = json.RawMessage(`{"store":"memory"}`)
 	}
+	if err := checkInlineKey(a.ReplayCacheRaw, "store"); err != nil {
+		return fmt.Errorf("replay_cache: %w", err)
+	}
 	mod, err := ctx.LoadModule(a, "ReplayCacheRaw")
 	if err != nil {
 		return fmt.Errorf("replay_cache: %w", err)
 	}
 	a.replay = mod.(cache.Replay)
+	return nil
+}
+
+// checkInlineKey finds a guest module without a name. Caddy would find it too,
+// and quote the whole configuration of the guest, keys included.
+func checkInlineKey(raw json.RawMessage, key string) error {
+	var members map[string]json.RawMessage
+	var name string
+	if json.Unmarshal(raw, &members) != nil || json.Unmarshal(members[key], &name) != nil || name == "" {
+		return fmt.Errorf("the member %q, which names it, is missing", key)
+	}
 	return nil
 }
 

@@ -110,7 +110,9 @@ type Captcha struct {
 
 	// Mode is `enforce` or `monitor`. In monitor mode every request is
 	// forwarded; what would have become of it is recorded as always. The
-	// provider is asked, so proofs are spent. Default: `enforce`.
+	// provider is asked, so proofs are spent. A request waits until the part
+	// of its body that is searched has arrived, and then a second at most.
+	// Default: `enforce`.
 	Mode string `json:"mode,omitempty"`
 
 	matcherSets caddyhttp.MatcherSets
@@ -186,6 +188,9 @@ func (c *Captcha) provision(ctx caddy.Context) error {
 		return err
 	}
 	c.setDefaults()
+	if err := c.checkNumbers(); err != nil { // a number and a default may contradict each other
+		return err
+	}
 	c.logger = ctx.Logger()
 	c.alarm = throttled(c.logger)
 
@@ -204,9 +209,8 @@ func (c *Captcha) provision(ctx caddy.Context) error {
 	if err := c.makeExtractor(); err != nil {
 		return err
 	}
-	for _, path := range exactPaths(c.matcherSets) {
-		c.logger.Warn(path+" is matched exactly: "+path+"/, "+path+";x and "+path+".php are not protected, and may be the same page to the application; match "+path+"*",
-			zap.String("policy", c.Policy), zap.String("path", path))
+	for _, warning := range loopholes(c.matcherSets) {
+		c.logger.Warn(warning, zap.String("policy", c.Policy))
 	}
 	c.problems = new(sync.Map)
 	c.counters = requestCounters(c.Policy, c.provider)
@@ -220,6 +224,9 @@ func (c *Captcha) loadModules(ctx caddy.Context) error {
 	}
 	if err := c.matcherSets.FromInterface(matcherSets); err != nil {
 		return fmt.Errorf("match: %w", err)
+	}
+	if err := checkInlineKey(c.VerifierRaw, "provider"); err != nil {
+		return fmt.Errorf("verifier: %w", err)
 	}
 	guest, err := ctx.LoadModule(c, "VerifierRaw")
 	if err != nil {
@@ -292,13 +299,16 @@ func (c *Captcha) decide(w http.ResponseWriter, r *http.Request) decision {
 		return decision{outcome: Failed, reason: "early_data", err: caddyhttp.Error(http.StatusTooEarly,
 			errors.New("TLS handshake not complete, client IP cannot be verified"))}
 	}
+	if d, ok := c.decidedEarlier(r); ok {
+		return d
+	}
 	timeout := bodyTimeout
 	if c.Mode == modeMonitor {
 		timeout = 0 // a deadline would break a slow upload that has to go on
 	}
 	found, err := c.extractor.Extract(w, r, originalURL(r).RawQuery, timeout)
 	switch {
-	case err != nil && clientLeft(r, err):
+	case err != nil && clientLeft(err):
 		return decision{outcome: Canceled, err: err}
 	case err != nil:
 		return decision{outcome: Failed, reason: "body", err: err, unread: true}
@@ -321,10 +331,9 @@ func (c *Captcha) decide(w http.ResponseWriter, r *http.Request) decision {
 
 // clientLeft reports whether err, of reading the body, means that there is no
 // one left to answer.
-func clientLeft(r *http.Request, err error) bool {
+func clientLeft(err error) bool {
 	var handlerErr caddyhttp.HandlerError
-	return r.Context().Err() != nil ||
-		errors.As(err, &handlerErr) && handlerErr.StatusCode == statusClientClosedRequest
+	return errors.As(err, &handlerErr) && handlerErr.StatusCode == statusClientClosedRequest
 }
 
 var (

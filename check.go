@@ -81,8 +81,8 @@ func (c *Captcha) checkNames() error {
 		}
 	}
 	for _, parameter := range slices.Sorted(maps.Keys(c.Fields)) {
-		if c.Fields[parameter] == "" {
-			return fmt.Errorf("field %s needs a name", parameter)
+		if strings.Contains("."+c.Fields[parameter]+".", "..") {
+			return fmt.Errorf("field %s: %q is not a name, nor names with dots between them", parameter, c.Fields[parameter])
 		}
 	}
 	return nil

@@ -359,6 +359,32 @@ func TestPolicies(t *testing.T) {
 	g.want(post("a.test", proof), 403, "replayed")
 }
 
+// TestTwoHandlersOneProof: handlers with the same credentials on the way of
+// one request, the error route included, decide alike, although the first one
+// has spent the proof and removed it.
+func TestTwoHandlersOneProof(t *testing.T) {
+	g := newGate(t)
+	strict := "captcha /login* {\n" + g.verifier(geetestV4) + "strip header\n}\n"
+	wide := "captcha * {\n" + g.verifier(geetestV4) + "strip header\n}\n"
+	g.run(strict + wide + "reverse_proxy 127.0.0.1:1\nhandle_errors {\n" + wide + g.proxy() + "}\n")
+	g.wantPassed(g.getWith(g.solve(geetestV4))) // 502, and then the error route
+	if g.calls() != 1 {
+		t.Errorf("the provider was called %d times, want once", g.calls())
+	}
+
+	g = newGate(t)
+	monitor := "captcha /login* watched {\n" + g.verifier(geetestV4) + "mode monitor\n}\n"
+	g.run(monitor + g.captcha(geetestV4) + g.proxy())
+	g.wantPassed(g.post(g.solve(geetestV4)))
+	g.want(g.post(url.Values{}), 403, "missing")
+	proof := madeUpToken(g.solve(geetestV4))
+	g.want(g.post(proof), 403, "rejected")
+	hold := make(chan struct{})
+	g.FailNext(1, simulator.Fault{Hold: hold})
+	g.want(g.post(g.solve(geetestV4)), 503, "outage") // the first gave up after a second
+	close(hold)
+}
+
 // TestSharedVerdictNeedsTheSameVerifier: a second handler with another rule for
 // the same captcha does not take over the first one's verdict.
 func TestSharedVerdictNeedsTheSameVerifier(t *testing.T) {

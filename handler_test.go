@@ -108,6 +108,32 @@ func TestMatcherErrorIsReturned(t *testing.T) {
 	}
 }
 
+// TestMatchersSeeTheOriginalThroughACopy: placeholders of the method and URI
+// are the original's too when a handler before ours has copied the request, and
+// are what they were afterwards.
+func TestMatchersSeeTheOriginalThroughACopy(t *testing.T) {
+	for _, expression := range []string{
+		`{http.request.method} == 'POST'`, `{http.request.uri.path} == '/login'`, `{http.request.uri} == '/login?a=b'`,
+		`{http.request.uri.query} == 'a=b'`, `{http.request.uri.query.a} == 'b'`,
+	} {
+		handler := provision(t, `{"match": [{"expression": `+fmt.Sprintf("%q", expression)+`}], `+captchaJSON("http://127.0.0.1:1")[1:])
+		r := caddyhttp.PrepareRequest(httptest.NewRequest("POST", "/login?a=b", nil), caddy.NewReplacer(), httptest.NewRecorder(), nil)
+		r.Method, r.RequestURI, r.URL.Path, r.URL.RawQuery = "GET", "/index.php", "/index.php", ""
+		copied := r.WithContext(t.Context())
+		copied = copied.WithContext(r.Context())
+		w := httptest.NewRecorder()
+		if err := handler.ServeHTTP(w, copied, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
+			t.Errorf("forwarded although %s", expression)
+			return nil
+		})); err != nil || w.Code != 403 {
+			t.Errorf("%s: %v, status %d", expression, err, w.Code)
+		}
+		if copied.Method != "GET" || copied.URL.String() != "/index.php" || copied.RequestURI != "/index.php" {
+			t.Errorf("%s: the request is now %s %s %s", expression, copied.Method, copied.URL, copied.RequestURI)
+		}
+	}
+}
+
 // TestSpoofableAddresses: trusted proxies that are not strict get one warning,
 // and the address is the client's, not the proxy's.
 func TestSpoofableAddresses(t *testing.T) {

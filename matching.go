@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
@@ -29,13 +30,18 @@ func (c *Captcha) protects(r *http.Request) (bool, error) {
 }
 
 // matchesOriginal evaluates the matchers with the original's method and URI.
-// They are put into r itself rather than into a copy because Caddy's
-// placeholders read from r; nothing else reads it meanwhile.
+// They are put into r itself, and the URL into what r.URL points to, because
+// Caddy's placeholders read from the request that the server made, and r may
+// be a shallow copy of that one. Nothing else reads it meanwhile.
 func (c *Captcha) matchesOriginal(r, original *http.Request) (bool, error) {
-	method, target, uri := r.Method, r.URL, r.RequestURI
-	defer func() { r.Method, r.URL, r.RequestURI = method, target, uri }()
-	sent := *original.URL // a matcher must not reach the original itself
-	r.Method, r.URL, r.RequestURI = original.Method, &sent, original.RequestURI
+	method, target, uri := r.Method, *r.URL, r.RequestURI
+	defer func() { r.Method, *r.URL, r.RequestURI = method, target, uri }()
+	r.Method, *r.URL, r.RequestURI = original.Method, *original.URL, original.RequestURI
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && method != original.Method {
+		const placeholder = "http.request.method" // of which a copy has no share
+		repl.Set(placeholder, original.Method)
+		defer repl.Delete(placeholder)
+	}
 	return c.matcherSets.AnyMatchWithError(r)
 }
 
@@ -56,27 +62,28 @@ func originalURL(r *http.Request) *url.URL {
 	return r.URL
 }
 
-// exactPaths returns the patterns of the path matchers that match one path
-// only. They are worth a warning: to many applications /login/ and /login;x
-// are /login too, to the matcher they are not.
-func exactPaths(sets caddyhttp.MatcherSets) (exact []string) {
+// loopholes says what the matchers leave out that may be the same page to an
+// application: other spellings of an exact path, and other methods.
+func loopholes(sets caddyhttp.MatcherSets) (warnings []string) {
 	for _, set := range sets {
 		for _, matcher := range set {
-			var patterns caddyhttp.MatchPath
 			switch m := matcher.(type) {
+			case caddyhttp.MatchMethod:
+				warnings = append(warnings, "only the methods "+strings.Join(m, ", ")+" are matched: to the application others, or these in lower case, may do the same; match `not method GET HEAD OPTIONS` instead")
+			case *caddyhttp.MatchMethod:
+				warnings = append(warnings, loopholes(caddyhttp.MatcherSets{{*m}})...)
 			case caddyhttp.MatchPath:
-				patterns = m
-			case *caddyhttp.MatchPath:
-				patterns = *m
-			}
-			for _, pattern := range patterns {
-				if !strings.Contains(pattern, "*") && pattern != "/" && !covered(pattern, patterns) {
-					exact = append(exact, pattern)
+				for _, path := range m {
+					if !strings.Contains(path, "*") && path != "/" && !covered(path, m) {
+						warnings = append(warnings, path+" is matched exactly: "+path+"/, "+path+";x and "+path+".php are not protected, and may be the same page to the application; match "+path+"*")
+					}
 				}
+			case *caddyhttp.MatchPath:
+				warnings = append(warnings, loopholes(caddyhttp.MatcherSets{{*m}})...)
 			}
 		}
 	}
-	return exact
+	return warnings
 }
 
 // covered reports whether one of the patterns matches everything that begins

@@ -88,6 +88,8 @@ func TestRewritesDoNotOpenTheGate(t *testing.T) {
 		{name: "named route", namedRoute: "&(app) {\n" + gate("/login*") + "respond /ping pong\nPROXY\n}\n", site: "rewrite * /index.php\ninvoke app", protected: []string{"/login"}, forwarded: "/other"},
 		{name: "error route", site: "error 404\nhandle_errors {\n" + gate("/login*") + "PROXY\n}", protected: []string{"/login"}, forwarded: "/other"},
 		{name: "error route, rewritten", site: "rewrite * /index.php\nerror 404\nhandle_errors {\nrewrite * /error.php\n" + gate("/login*") + "PROXY\n}", protected: []string{"/login"}, forwarded: "/other"},
+		{name: "error route, placeholder", site: "rewrite * /index.php\nerror 404\nhandle_errors {\nrewrite * /error.php\n@m vars {http.request.uri.path} /login\n" + gate("@m") + "PROXY\n}", protected: []string{"/login"}, forwarded: "/other"},
+		{name: "error route, expression", site: "error 404\nhandle_errors {\nrewrite * /error.php\n@m expression `{http.request.uri.path}.startsWith(\"/login\")`\n" + gate("@m") + "PROXY\n}", protected: []string{"/login"}, forwarded: "/other"},
 		{name: "expression", site: "rewrite * /index.php\n@m expression `{http.request.uri.path}.startsWith(\"/login\")`\n" + gate("@m") + "PROXY", protected: []string{"/login"}, forwarded: "/other"},
 		{name: "placeholder in vars", site: "rewrite * /index.php\n@m vars {http.request.uri.path} /login\n" + gate("@m") + "PROXY", protected: []string{"/login"}, forwarded: "/other"},
 		{name: "path_regexp", site: "rewrite * /index.php\n@m path_regexp ^/(login|signup)\n" + gate("@m") + "PROXY", protected: []string{"/login", "/signup"}, forwarded: "/other"},
@@ -146,6 +148,39 @@ func rawRequest(t *testing.T, addr, text string) string {
 		t.Fatalf("no answer to %q: %v", text, err)
 	}
 	return strings.TrimSpace(status)
+}
+
+// TestLoopholesAreWarnedOf: an operator is told of matchers that leave out what
+// may be the same page to the application.
+func TestLoopholesAreWarnedOf(t *testing.T) {
+	for matcher, warnings := range map[string][]string{
+		"path /login":                 {"/login is matched exactly"},
+		"path /login /login/*":        {"/login is matched exactly"},
+		"path /login /login*":         nil,
+		"path /login* /signup":        {"/signup is matched exactly"},
+		"method POST":                 {"only the methods POST"},
+		"not method GET HEAD OPTIONS": nil,
+		"path *.php":                  nil,
+		"expression path('/login*') && method('POST')": nil, // not looked into
+	} {
+		g := newGate(t)
+		g.run("@m " + matcher + "\n" + strings.Replace(g.captcha(geetestV4), "/login*", "@m", 1) + g.proxy())
+		var logged []string
+		for _, entry := range g.entries("") {
+			if text := entry["msg"].(string); entry["level"] == "warn" && strings.Contains(text, " matched") {
+				logged = append(logged, text)
+			}
+		}
+		if len(logged) != len(warnings) {
+			t.Errorf("%s: warned %q, want %q", matcher, logged, warnings)
+			continue
+		}
+		for i, want := range warnings {
+			if !strings.Contains(logged[i], want) {
+				t.Errorf("%s: warned %q, want %q", matcher, logged[i], want)
+			}
+		}
+	}
 }
 
 // TestHeadersDoNotChooseTheRoute: nothing but the request line decides.

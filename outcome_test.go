@@ -228,6 +228,22 @@ func TestRefusalError(t *testing.T) {
 	}
 }
 
+// TestErrorRoutes: an error that is not a refusal, such as a broken body, goes
+// to the site's error routes whatever refusal says. One that proxies to the app
+// is safe with a captcha of its own.
+func TestErrorRoutes(t *testing.T) {
+	g := newGate(t)
+	g.run(g.captcha(geetestV4) + g.proxy() + "handle_errors {\n" + g.captcha(geetestV4) + g.proxy() + "}\n")
+	broken := "POST /login HTTP/1.1\r\nHost: a\r\nContent-Type: " + formType + "\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n0\r\ncanary-trailer\r\n\r\n"
+	status := rawRequest(t, strings.TrimPrefix(g.url, "http://"), broken)
+	if seen := g.seen(); len(seen) > 0 || !strings.Contains(status, " 400 ") {
+		t.Errorf("%s, the app saw %q", status, seen)
+	}
+	if strings.Contains(g.log(), "canary-trailer") {
+		t.Error("what the client sent as a trailer is in the log")
+	}
+}
+
 // TestPreflight: preflights are forwarded only when the operator says so, and
 // only when there is nothing else to them.
 func TestPreflight(t *testing.T) {
@@ -288,7 +304,7 @@ func TestMonitor(t *testing.T) {
 	g.FailNext(1, simulator.Fault{Hold: hold})
 	g.wantPassed(g.post(g.solve(geetestV4))) // it waits a second, no longer
 	close(hold)
-	want := []any{"missing", "passed", "replayed", "rejected", "replayed", "malformed", "outage"}
+	want := []any{"missing", "passed", "replayed", "rejected", "rejected", "malformed", "outage"}
 	await(t, "the access log", func() bool { return len(outcomes()) >= len(want) })
 	if got := outcomes(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("recorded %v, want %v", got, want)

@@ -29,11 +29,7 @@ var errLimit = errors.New("too many verifications")
 // verified and keeps or gives back the claim.
 func (c *Captcha) spend(r *http.Request, proof verifier.Proof) decision {
 	identity := c.identity(proof)
-	if d, ok := earlierDecision(r, identity); ok {
-		return d
-	}
-	memory := cache.SharedRejected()
-	if reason, ok := memory.Lookup(cache.Key(identity[:16])); ok {
+	if reason, ok := cache.SharedRejected().Lookup(cache.Key(identity[:16])); ok {
 		return decision{outcome: Rejected, reason: reason}
 	}
 	ctx := r.Context()
@@ -46,19 +42,16 @@ func (c *Captcha) spend(r *http.Request, proof verifier.Proof) decision {
 	if err != nil {
 		return c.undecided(r, err)
 	}
-	verdict, err := seat.Wait(ctx)
-	if err != nil {
-		seat.Leave(c.Mode == modeMonitor)
-		return c.undecided(r, err)
+	var d decision
+	if verdict, err := seat.Wait(ctx); err != nil {
+		d = c.undecided(r, err)
+	} else {
+		d = judge(verdict)
 	}
-	d := judge(verdict)
 	forwards := d.outcome.forwards() || c.Mode == modeMonitor
-	if d.outcome == Rejected && !forwards {
-		memory.Add(cache.Key(identity[:16]), d.reason)
-	}
 	seat.Leave(forwards)
 	if forwards {
-		rememberDecision(r, identity, d)
+		c.rememberDecision(r, d)
 	}
 	return d
 }
@@ -90,6 +83,9 @@ func (c *Captcha) attempt(r *http.Request, proof verifier.Proof, identity [32]by
 			verdict := c.verifier.Verify(ctx, proof, client)
 			observeVerification(c.provider, verdict, time.Since(started))
 			c.alert(verdict)
+			if verdict.Result == verifier.Rejected {
+				cache.SharedRejected().Add(cache.Key(identity[:16]), verdict.Reason)
+			}
 			failed = blames(verdict.Result)
 			return verdict, fate(verdict.Result)
 		},
@@ -114,11 +110,12 @@ func (c *Captcha) undecided(r *http.Request, err error) decision {
 		return decision{outcome: Replayed, reason: "claimed"}
 	case errors.Is(err, errLimit):
 		return decision{outcome: Overloaded, reason: "limit"}
-	case errors.Is(err, context.DeadlineExceeded): // of monitorWait
-		return decision{outcome: Outage, reason: "monitor_wait"}
 	case errors.Is(err, cache.ErrFull):
 		c.alarm.Error("the replay cache is full, new proofs are refused: raise its capacity in the global option captcha, or find out who sends so many")
 		return decision{outcome: Overloaded, reason: "cache_full"}
+	}
+	if c.Mode == modeMonitor && errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, cache.ErrUnavailable) {
+		return decision{outcome: Outage, reason: "monitor_wait"}
 	}
 	c.alarm.Error("the replay cache cannot record proofs, new ones are refused: " + err.Error())
 	return decision{outcome: Overloaded, reason: "cache_unavailable"}
@@ -174,12 +171,12 @@ func digest(prefix []byte, parts ...string) [32]byte {
 }
 
 // decided remembers, for the time of one request, the decision under which a
-// captcha handler forwarded it, so that a second handler on its way does not
-// take the same proof for a replay.
+// captcha handler forwarded it. A second handler with the same credentials on
+// its way would take the same proof for a replay, or not find it any more.
 type decided struct {
-	identity [32]byte
-	decision decision
-	earlier  *decided
+	fingerprint [32]byte
+	decision    decision
+	earlier     *decided
 }
 
 // String keeps `{http.vars.captcha}` from showing anything.
@@ -187,15 +184,15 @@ func (*decided) String() string { return "" }
 
 const decidedVar = "captcha"
 
-func rememberDecision(r *http.Request, identity [32]byte, d decision) {
+func (c *Captcha) rememberDecision(r *http.Request, d decision) {
 	earlier, _ := caddyhttp.GetVar(r.Context(), decidedVar).(*decided)
-	caddyhttp.SetVar(r.Context(), decidedVar, &decided{identity, d, earlier})
+	caddyhttp.SetVar(r.Context(), decidedVar, &decided{c.fingerprint, d, earlier})
 }
 
-func earlierDecision(r *http.Request, identity [32]byte) (decision, bool) {
+func (c *Captcha) decidedEarlier(r *http.Request) (decision, bool) {
 	known, _ := caddyhttp.GetVar(r.Context(), decidedVar).(*decided)
 	for ; known != nil; known = known.earlier {
-		if known.identity == identity {
+		if known.fingerprint == c.fingerprint {
 			return known.decision, true
 		}
 	}

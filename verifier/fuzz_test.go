@@ -74,7 +74,7 @@ func fuzzAnswers(f *testing.F, judge func(object) Verdict, reasons []string, pas
 		if !slices.Contains(slices.Concat(common, reasons), verdict.Reason) || !reasonShape.MatchString(verdict.Reason) {
 			t.Errorf("the reason is %q", verdict.Reason)
 		}
-		if (verdict.Result == Misconfigured) != (verdict.Advice != "") || (verdict.Result == Unknown) != (verdict.Err != nil) {
+		if (verdict.Result == Misconfigured || ambiguous[verdict.Reason]) != (verdict.Advice != "") || (verdict.Result == Unknown) != (verdict.Err != nil) {
 			t.Errorf("the verdict is %+v", verdict)
 		}
 	})

@@ -3,12 +3,12 @@ package extract
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -103,9 +103,13 @@ type prefix struct {
 // transports even after a later handler has replaced the body.
 func (e *Extractor) readBody(w http.ResponseWriter, r *http.Request, timeout time.Duration) (prefix, error) {
 	control := http.NewResponseController(w)
+	ceiling := readTimeout(r)
 	var deadline time.Time
 	if timeout > 0 {
 		deadline = time.Now().Add(timeout)
+		if !ceiling.IsZero() && ceiling.Before(deadline) {
+			deadline = ceiling
+		}
 		// Where this is not supported, the clock between reads has to do.
 		// Caddy's own idle timeout takes it as a ceiling.
 		_ = control.SetReadDeadline(deadline)
@@ -116,7 +120,7 @@ func (e *Extractor) readBody(w http.ResponseWriter, r *http.Request, timeout tim
 	if timeout > 0 && !slow {
 		// An expired deadline stays: without it, a client that has stopped
 		// sending could hold up the server, which drains the rest.
-		_ = control.SetReadDeadline(time.Time{})
+		_ = control.SetReadDeadline(ceiling)
 	}
 	if err != nil && err != io.EOF {
 		if slow && r.ProtoMajor == 1 {
@@ -125,6 +129,17 @@ func (e *Extractor) readBody(w http.ResponseWriter, r *http.Request, timeout tim
 		return prefix{}, readError(r, err)
 	}
 	return prefix{bytes: read, truncated: len(read) > e.bodyLimit, ended: err == io.EOF}, nil
+}
+
+// readTimeout returns when the server's read_body timeout ends the request, or
+// zero if it has none. With idle timeouts off that deadline is ours to restore.
+func readTimeout(r *http.Request) time.Time {
+	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	start, ok := caddyhttp.GetVar(r.Context(), "start_time").(time.Time)
+	if server == nil || !ok || server.ReadTimeout <= 0 {
+		return time.Time{}
+	}
+	return start.Add(time.Duration(server.ReadTimeout))
 }
 
 // readUpTo reads at most limit bytes, and returns with them the error that
@@ -159,7 +174,22 @@ func readUpTo(body io.Reader, limit int, length int64, deadline time.Time) ([]by
 // restored is a body of which a part has been read, and put back.
 type restored struct {
 	io.Reader
-	io.Closer
+	body   io.Closer
+	closed atomic.Bool // a transport may close while it reads
+}
+
+func (b *restored) Read(p []byte) (int, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return b.Reader.Read(p)
+}
+
+// Close ends all of the body. What was put back must not outlive the rest, or
+// a proxy whose first attempt broke off would send it as if it were the whole.
+func (b *restored) Close() error {
+	b.closed.Store(true)
+	return b.body.Close()
 }
 
 // restore returns the body from its beginning. err is what reading ended with:
@@ -169,7 +199,7 @@ func restore(read []byte, body io.ReadCloser, err error) io.ReadCloser {
 	if err != nil {
 		rest = failed{err}
 	}
-	return restored{io.MultiReader(bytes.NewReader(read), rest), body}
+	return &restored{Reader: io.MultiReader(bytes.NewReader(read), rest), body: body}
 }
 
 // failed is a reader that has failed.
@@ -184,16 +214,27 @@ func readError(r *http.Request, err error) error {
 	if _, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 		return err // such as the 413 of request_body
 	}
-	status := http.StatusBadRequest // such as broken chunks
+	// Such as broken chunks. What net/http says of them can quote the body.
+	status, text := http.StatusBadRequest, "its framing is broken"
 	_, broken := errors.AsType[*net.OpError](err)
 	switch {
 	case isTimeout(err): // first, because net/http then cancels the context as well
-		status = http.StatusRequestTimeout
-	case broken, errors.Is(err, io.ErrUnexpectedEOF), r.Context().Err() != nil:
-		status = statusClientClosedRequest
+		status, text = http.StatusRequestTimeout, "it came too slowly"
+	case broken, errors.Is(err, io.ErrUnexpectedEOF), r.Context().Err() != nil,
+		r.ProtoMajor == 3: // its streams fail when they are reset
+		status, text = statusClientClosedRequest, "the client left"
 	}
-	return caddyhttp.Error(status, fmt.Errorf("reading the request body: %w", err))
+	return caddyhttp.Error(status, bodyError{err, text})
 }
+
+// bodyError is an error of reading the body, less its text.
+type bodyError struct {
+	cause error
+	text  string
+}
+
+func (e bodyError) Error() string { return "reading the request body: " + e.text }
+func (e bodyError) Unwrap() error { return e.cause }
 
 func isTimeout(err error) bool {
 	timeout, ok := errors.AsType[net.Error](err)

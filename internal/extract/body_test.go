@@ -223,6 +223,24 @@ func (c *closeCounter) Close() error {
 	return nil
 }
 
+// A proxy that tries a second upstream would send it what is left.
+func TestAClosedBodyDoesNotGoOn(t *testing.T) {
+	for _, size := range []int{bodyLimit / 2, 2 * bodyLimit} {
+		body := strings.Repeat("x", size)
+		r := newRequest(body, urlEncoded, -1)
+		if _, err := New(parameters, allSources, bodyLimit).Extract(httptest.NewRecorder(), r, "", 0); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := r.Body.Read(make([]byte, 1)); n != 1 || err != nil {
+			t.Fatalf("%d bytes could be read, %v", n, err)
+		}
+		r.Body.Close()
+		if after, err := io.ReadAll(r.Body); len(after) > 0 || !errors.Is(err, http.ErrBodyReadAfterClose) {
+			t.Errorf("%d bytes could be read after Close, %v", len(after), err)
+		}
+	}
+}
+
 func TestAProofCanBeTakenTwice(t *testing.T) {
 	const body = "ticket=t&randstr=r"
 	r := newRequest(body, urlEncoded, int64(len(body)))
@@ -248,7 +266,7 @@ func TestAnErrorOfTheBodyComesAgainWhereItWas(t *testing.T) {
 		"of another handler": {tooLarge, http.StatusRequestEntityTooLarge},
 		"client gone":        {io.ErrUnexpectedEOF, statusClientClosedRequest},
 		"connection reset":   {&net.OpError{Op: "read", Err: errors.New("reset")}, statusClientClosedRequest},
-		"framing":            {errors.New("invalid byte in chunk length"), http.StatusBadRequest},
+		"framing":            {errors.New(`malformed MIME header: missing colon: "pass=s3cr3t"`), http.StatusBadRequest},
 		"slow":               {os.ErrDeadlineExceeded, http.StatusRequestTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -22,8 +23,11 @@ func Expand(option, value string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w; set the variable or file that it names: {env.NAME} and {file./path/to/secret} work here, with a slash or dot in the file's name because Caddy takes {file.name} for something else", option, err)
 	}
-	if strings.TrimSpace(expanded) == "" {
+	switch {
+	case strings.TrimSpace(expanded) == "":
 		return "", fmt.Errorf("%s is empty after its placeholders were replaced", option)
+	case strings.TrimSpace(expanded) != expanded, strings.ContainsFunc(expanded, unicode.IsControl):
+		return "", fmt.Errorf("%s begins or ends with white space, or holds a line break or another control character; remove it from the variable or file", option)
 	}
 	return expanded, nil
 }

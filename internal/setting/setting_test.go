@@ -10,6 +10,7 @@ import (
 func TestExpand(t *testing.T) {
 	t.Setenv("SETTING_SET", "value")
 	t.Setenv("SETTING_EMPTY", "")
+	t.Setenv("SETTING_LINES", "key\n")
 	t.Setenv("SETTING_BLANK", " \t")
 	file := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(file, []byte("from-file\n"), 0o600); err != nil {
@@ -24,7 +25,7 @@ func TestExpand(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "{env.SETTING_UNSET}", "{env.SETTING_EMPTY}", "{env.SETTING_BLANK}", "value-{env.SETTING_UNSET}",
-		"{file./does/not/exist}", "{http.request.host}", "{unknown}",
+		"{file./does/not/exist}", " key", "key\n", "key\r\nkey", "{env.SETTING_LINES}", "{http.request.host}", "{unknown}",
 	} {
 		got, err := Expand("captcha_key", text)
 		if err == nil {
