@@ -2,6 +2,7 @@ package caddycaptcha_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -60,6 +61,56 @@ func TestEarlyData(t *testing.T) {
 		t.Errorf("after the handshake: %v, %d forwarded", err, forwarded)
 	}
 }
+
+// TestCanceled: a client that leaves during the verification is no outage, and
+// its proof is good for one identical request within a minute, without another
+// call to the provider.
+func TestCanceled(t *testing.T) {
+	called, hold := make(chan struct{}, 10), make(chan struct{})
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		called <- struct{}{}
+		<-hold
+		yes(w, r)
+	}))
+	t.Cleanup(provider.Close)
+	handler := provision(t, captchaJSON(provider.URL))
+	forwarded := 0
+	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { forwarded++; return nil })
+
+	ctx, leave := context.WithCancel(t.Context())
+	first := v4Request(1_000_005, "192.0.2.1")
+	first = first.WithContext(valuesOf{ctx, first.Context()})
+	go func() {
+		<-called
+		leave()
+		close(hold)
+	}()
+	err := handler.ServeHTTP(httptest.NewRecorder(), first, next)
+	var handlerErr caddyhttp.HandlerError
+	if !errors.As(err, &handlerErr) || handlerErr.StatusCode != 499 || forwarded != 0 {
+		t.Errorf("the client that left: %v, %d forwarded", err, forwarded)
+	}
+	repl := first.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if outcome, _ := repl.GetString("http.captcha.outcome"); outcome != "canceled" {
+		t.Errorf("outcome %q", outcome)
+	}
+	for i, want := range []int{1, 1} {
+		if err := handler.ServeHTTP(httptest.NewRecorder(), v4Request(1_000_005, "192.0.2.1"), next); err != nil || forwarded != want {
+			t.Errorf("request %d after it: %v, %d forwarded, want %d", i, err, forwarded, want)
+		}
+	}
+	if len(called) != 0 {
+		t.Errorf("the provider was called %d times more", len(called))
+	}
+}
+
+// valuesOf is a context that ends as the one and has the values of the other.
+type valuesOf struct {
+	context.Context
+	values context.Context
+}
+
+func (v valuesOf) Value(key any) any { return v.values.Value(key) }
 
 // TestErrorsOfNextAreReturnedUnchanged, and what failed upstream has spent its
 // proof all the same.

@@ -1,7 +1,6 @@
 package caddycaptcha_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -144,45 +143,6 @@ func TestHEADAndClosedConnection(t *testing.T) {
 	}
 	if a := g.post(url.Values{"user": {"alice"}}); !a.Close {
 		t.Error("the connection stays open with an unread body on it")
-	}
-}
-
-// TestCanceled: a client that leaves during the verification is no outage, and
-// its proof is good for one identical request within a minute, without another
-// call to the provider.
-func TestCanceled(t *testing.T) {
-	g := newGate(t)
-	g.run(g.captcha(geetestV4) + g.proxy())
-	hold := make(chan struct{})
-	g.FailNext(1, simulator.Fault{Hold: hold})
-
-	proof := g.solve(geetestV4)
-	ctx, leave := context.WithCancel(t.Context())
-	request := newRequest(t, "POST", g.url+"/login", proof.Encode(), "Content-Type", formType)
-	done := make(chan error)
-	go func() {
-		response, err := http.DefaultTransport.RoundTrip(request.WithContext(ctx))
-		if err == nil {
-			response.Body.Close()
-		}
-		done <- err
-	}()
-	if err := g.AwaitCalls(t.Context(), simulator.V4ValidatePath, 1); err != nil {
-		t.Fatal(err)
-	}
-	leave()
-	if err := <-done; err == nil {
-		t.Error("an answer for a client that left")
-	}
-	close(hold)
-	awaitEntries(t, g, "captcha refused", 1)
-	if entry := g.entries("captcha refused")[0]; entry["outcome"] != "canceled" {
-		t.Errorf("logged %v", entry)
-	}
-	g.wantPassed(g.post(proof))
-	g.want(g.post(proof), 403, "replayed")
-	if g.calls() != 1 {
-		t.Errorf("the provider was called %d times, want once", g.calls())
 	}
 }
 
