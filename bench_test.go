@@ -66,8 +66,8 @@ func BenchmarkPassed(b *testing.B) {
 	handler := provision(b, captchaJSON(provider.URL))
 	w := httptest.NewRecorder()
 	b.ReportAllocs()
-	for n := 0; b.Loop(); n++ {
-		r := v4Request(n, "192.0.2.1")
+	for b.Loop() {
+		r := v4Request(freshProofs(1), "192.0.2.1")
 		if err := handler.ServeHTTP(w, r, nothing); err != nil {
 			b.Fatal(err)
 		}

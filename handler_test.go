@@ -47,7 +47,8 @@ func TestEarlyData(t *testing.T) {
 	forwarded := 0
 	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { forwarded++; return nil })
 
-	early := v4Request(1_000_001, "192.0.2.1")
+	proof := freshProofs(1)
+	early := v4Request(proof, "192.0.2.1")
 	early.TLS = &tls.ConnectionState{HandshakeComplete: false}
 	err := handler.ServeHTTP(httptest.NewRecorder(), early, next)
 	var handlerErr caddyhttp.HandlerError
@@ -55,7 +56,7 @@ func TestEarlyData(t *testing.T) {
 		t.Errorf("early data: %v, %d forwarded", err, forwarded)
 	}
 	// The client sends it again after the handshake, as it should.
-	late := v4Request(1_000_001, "192.0.2.1")
+	late := v4Request(proof, "192.0.2.1")
 	late.TLS = &tls.ConnectionState{HandshakeComplete: true}
 	if err := handler.ServeHTTP(httptest.NewRecorder(), late, next); err != nil || forwarded != 1 {
 		t.Errorf("after the handshake: %v, %d forwarded", err, forwarded)
@@ -78,7 +79,8 @@ func TestCanceled(t *testing.T) {
 	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { forwarded++; return nil })
 
 	ctx, leave := context.WithCancel(t.Context())
-	first := v4Request(1_000_005, "192.0.2.1")
+	proof := freshProofs(1)
+	first := v4Request(proof, "192.0.2.1")
 	first = first.WithContext(valuesOf{ctx, first.Context()})
 	go func() {
 		<-called
@@ -95,7 +97,7 @@ func TestCanceled(t *testing.T) {
 		t.Errorf("outcome %q", outcome)
 	}
 	for i, want := range []int{1, 1} {
-		if err := handler.ServeHTTP(httptest.NewRecorder(), v4Request(1_000_005, "192.0.2.1"), next); err != nil || forwarded != want {
+		if err := handler.ServeHTTP(httptest.NewRecorder(), v4Request(proof, "192.0.2.1"), next); err != nil || forwarded != want {
 			t.Errorf("request %d after it: %v, %d forwarded, want %d", i, err, forwarded, want)
 		}
 	}
@@ -119,7 +121,8 @@ func TestErrorsOfNextAreReturnedUnchanged(t *testing.T) {
 	t.Cleanup(provider.Close)
 	handler := provision(t, captchaJSON(provider.URL))
 	failure := errors.New("upstream")
-	err := handler.ServeHTTP(httptest.NewRecorder(), v4Request(1_000_002, "192.0.2.1"),
+	proof := freshProofs(2)
+	err := handler.ServeHTTP(httptest.NewRecorder(), v4Request(proof, "192.0.2.1"),
 		caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return failure }))
 	if err != failure {
 		t.Errorf("got %v", err)
@@ -133,10 +136,10 @@ func TestErrorsOfNextAreReturnedUnchanged(t *testing.T) {
 		_ = handler.ServeHTTP(httptest.NewRecorder(), v4Request(n, "192.0.2.1"),
 			caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }))
 	}
-	panics(1_000_003)
+	panics(proof + 1)
 	for n := range 2 {
 		w := httptest.NewRecorder()
-		if err := handler.ServeHTTP(w, v4Request(1_000_002+n, "192.0.2.1"), nothing); err != nil || w.Code != 403 {
+		if err := handler.ServeHTTP(w, v4Request(proof+n, "192.0.2.1"), nothing); err != nil || w.Code != 403 {
 			t.Errorf("the proof after a failure upstream: %v, status %d", err, w.Code)
 		}
 	}
@@ -145,7 +148,7 @@ func TestErrorsOfNextAreReturnedUnchanged(t *testing.T) {
 // TestMatcherErrorIsReturned: a matcher that cannot say refuses.
 func TestMatcherErrorIsReturned(t *testing.T) {
 	handler := provision(t, `{"match": [{"remote_ip": {"ranges": ["192.0.2.0/24"]}}], `+captchaJSON("http://127.0.0.1:1")[1:])
-	r := v4Request(1_000_004, "192.0.2.1")
+	r := v4Request(freshProofs(1), "192.0.2.1")
 	r.TLS = &tls.ConnectionState{HandshakeComplete: false} // Caddy's IP matchers answer 425 to it
 	err := handler.ServeHTTP(httptest.NewRecorder(), r,
 		caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { t.Error("forwarded"); return nil }))

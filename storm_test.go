@@ -60,13 +60,14 @@ func TestStorm(t *testing.T) {
 		forwarded.Add(1)
 		return nil
 	})
+	first := freshProofs(proofs)
 	var group sync.WaitGroup
 	for worker := range parallel {
 		// Each worker sends every proof, all in the same order, so that they
 		// meet at each of them.
 		group.Go(func() {
 			for i := range proofs {
-				r := v4Request(i, fmt.Sprintf("192.0.%d.1", worker%2))
+				r := v4Request(first+i, fmt.Sprintf("192.0.%d.1", worker%2))
 				if err := handler.ServeHTTP(httptest.NewRecorder(), r, next); err != nil {
 					t.Error(err)
 				}
@@ -102,6 +103,12 @@ func provision(t testing.TB, config string) *caddycaptcha.Captcha {
 	}
 	return module.(*caddycaptcha.Captcha)
 }
+
+var usedProofs atomic.Int64
+
+// freshProofs returns the first of n numbers for v4Request that no test has
+// used: the replay cache is the process's.
+func freshProofs(n int) int { return int(usedProofs.Add(int64(n))) - n }
 
 // v4Request is a request as a server prepares it, with a proof in its header.
 func v4Request(n int, clientIP string) *http.Request {
