@@ -113,7 +113,7 @@ func TestExpectContinueBringsTheBody(t *testing.T) {
 func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
 	b := newTestbed(t, "from header form json")
 	spent := b.solve(geetestV4)
-	b.send(b.versions()[0], upload{"header", 0, false}, gateHost, spent)
+	b.send(b.versions()[0], upload{"header", 0, length}, gateHost, spent)
 	b.begun.Store(0)
 	for _, test := range []struct {
 		name, lines, outcome string
@@ -129,7 +129,7 @@ func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
 	} {
 		for _, framing := range []string{"Content-Length: 1000000", "Transfer-Encoding: chunked"} {
 			for _, expects := range []string{expect, "X-Expect: nothing"} {
-				t.Run(test.name+", "+framing+", "+expects, func(t *testing.T) {
+				passed := t.Run(test.name+", "+framing+", "+expects, func(t *testing.T) {
 					client := dial(t, b.plain)
 					client.say(post(expects, test.lines, framing))
 					response := client.hear()
@@ -140,6 +140,9 @@ func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
 						t.Error("the client may use the connection again")
 					}
 				})
+				if !passed {
+					return // the others would wait as long
+				}
 			}
 		}
 	}

@@ -138,7 +138,7 @@ func TestWebSocketsOverHTTP2(t *testing.T) {
 	v := b.versions()[1]
 	//nolint:staticcheck // http.Transport does not let the pseudo-header pass
 	client := &http2.Transport{TLSClientConfig: v.RoundTripper.(*http.Transport).TLSClientConfig}
-	defer client.CloseIdleConnections()
+	defer client.CloseIdleConnections() //nolint:staticcheck // as above
 	v.RoundTripper = client
 	b.extendedConnect(v, func(request *http.Request) { request.Header[":protocol"] = []string{"websocket"} })
 }

@@ -38,7 +38,7 @@ func TestABodyBesideAHeaderProofIsNotRead(t *testing.T) {
 	b := newTestbed(t)
 	for _, v := range b.versions() {
 		for name, length := range map[string]int64{"length": 3, "chunked": -1} {
-			t.Run(v.name+", "+name, func(t *testing.T) {
+			passed := t.Run(v.name+", "+name, func(t *testing.T) {
 				b.t = t
 				request := newRequest(t, "POST", v.url+"/upload", "", "Content-Type", formType)
 				request.ContentLength = length
@@ -55,6 +55,9 @@ func TestABodyBesideAHeaderProofIsNotRead(t *testing.T) {
 					t.Errorf("%d bytes arrived, %s", a.Size, a.Err)
 				}
 			})
+			if !passed {
+				return // the others would wait as long
+			}
 		}
 	}
 }
@@ -66,7 +69,7 @@ func TestUploadsStreamBehindTheSearchedPart(t *testing.T) {
 	const limit = 8 << 10
 	b := newTestbed(t, "body_limit 8KiB")
 	for _, v := range b.versions() {
-		t.Run(v.name, func(t *testing.T) {
+		passed := t.Run(v.name, func(t *testing.T) {
 			b.t = t
 			request := newRequest(t, "POST", v.url+"/upload", "", "Content-Type", formType)
 			request.ContentLength = -1
@@ -83,10 +86,13 @@ func TestUploadsStreamBehindTheSearchedPart(t *testing.T) {
 			if answer := <-upload.answer; answer != "200 OK" {
 				t.Fatal(answer)
 			}
-			if a := <-b.arrivals; a.Size != int64(len(start))+4*limit-limit || a.Err != "" {
+			if a := <-b.arrivals; a.Size != int64(len(start))+3*limit || a.Err != "" {
 				t.Errorf("%d bytes arrived, %s", a.Size, a.Err)
 			}
 		})
+		if !passed {
+			return // the others would wait as long
+		}
 	}
 }
 
@@ -124,9 +130,9 @@ func TestUploadsDoNotFillTheMemory(t *testing.T) {
 	for _, kind := range []string{"header", "multipart"} {
 		t.Run(kind, func(t *testing.T) {
 			b.t = t
-			b.send(v, upload{kind, 1 << 20, true}, gateHost, b.solve(geetestV4)) // what is made at first use
+			b.send(v, upload{kind, 1 << 20, chunked}, gateHost, b.solve(geetestV4)) // what is made at first use
 			baseline := heapInUse()
-			u, proof := upload{kind, 1 << 30, true}, b.solve(geetestV4)
+			u, proof := upload{kind, 1 << 30, chunked}, b.solve(geetestV4)
 			request, _ := u.request(t, v.url, gateHost, proof)
 			_, body := u.body(t, proof) // without the digest, which takes its time
 			gauge := &gauge{Reader: body, next: 1 << 20}

@@ -25,9 +25,9 @@ func judgeCaptchaCode(code int64) Verdict {
 	case 9: // ticket reused
 		verdict.Result = Replayed
 	case 16: // appid-ticket mismatch
-		verdict.Advice = adviceTicketApp
+		verdict.Advice = adviceTicket
 	case 100: // appid-secretkey-ticket mismatch
-		verdict.Advice = adviceAppSecret
+		verdict.Advice = advicePair
 	case 26: // system busy
 		return Verdict{Reason: reasonService, Err: errors.New("Tencent answered with CaptchaCode 26 (internal error)")}
 	}
@@ -43,8 +43,8 @@ type tencentError struct {
 }
 
 const (
-	adviceTicketApp = "captcha_app_id may not be the one that the page uses: compare it with the captcha console and the page"
-	adviceAppSecret = "app_secret_key may not be the AppSecretKey of captcha_app_id, or the page uses another CaptchaAppId: compare all with the captcha console"
+	adviceTicket    = "captcha_app_id may not be the one that the page uses: compare it with the captcha console and the page"
+	advicePair      = "app_secret_key may not be the AppSecretKey of captcha_app_id, or the page uses another CaptchaAppId: compare all with the captcha console"
 	adviceSecretID  = "secret_id is not known to this site: use the SecretId of an API key from Cloud Access Management (CAM), of an account of the configured site"
 	adviceAppID     = "secret_id looks like a CaptchaAppId: use the SecretId of an API key from Cloud Access Management (CAM), it begins with letters"
 	adviceSecretKey = "secret_key is not the key of secret_id: copy both from the same API key of Cloud Access Management (CAM)"
