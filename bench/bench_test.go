@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -60,9 +61,13 @@ func TestProofsHaveTheShapeOfRealOnesAndAreFresh(t *testing.T) {
 
 // The servers of the comparison are right before they are fast.
 func TestSidecarAnswersAsTheProviderSays(t *testing.T) {
-	geetest := httptest.NewServer(provider())
-	defer geetest.Close()
-	guard := sidecar{geetest.Client(), geetest.URL}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go serveLean(listener, provider()) //nolint:errcheck // it ends with the listener
+	guard := sidecar{http.DefaultClient, "http://" + listener.Addr().String()}
 	request := func(withProof bool) *http.Request {
 		text := load{path: "/login", withProof: withProof}.request()
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
@@ -84,24 +89,20 @@ func TestSidecarAnswersAsTheProviderSays(t *testing.T) {
 }
 
 func TestProviderRefusesAWrongSignature(t *testing.T) {
-	answer := httptest.NewRecorder()
-	r := httptest.NewRequest(http.MethodPost, "/validate?captcha_id="+captchaID, strings.NewReader(
-		"lot_number=0123456789abcdef&captcha_output=a&pass_token=b&gen_time=1&sign_token="+sign("another")))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	provider().ServeHTTP(answer, r)
-	if !strings.Contains(answer.Body.String(), `"sign_token error"`) {
-		t.Errorf("got %s", answer.Body)
+	answer := provider()("/validate?captcha_id="+captchaID,
+		[]byte("lot_number=0123456789abcdef&captcha_output=a&pass_token=b&gen_time=1&sign_token="+sign("another")))
+	if !strings.Contains(answer, `"sign_token error"`) {
+		t.Errorf("got %s", answer)
 	}
 }
 
 func TestAWrongStatusFailsTheLoad(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Captcha-Outcome", "overloaded")
-		w.WriteHeader(http.StatusServiceUnavailable)
+		http.Error(w, "overloaded", http.StatusServiceUnavailable)
 	}))
 	defer server.Close()
 	_, err := load{"/login", true, http.StatusOK, 20, 4}.run(t.Context(), server.Listener.Addr().String())
-	if err == nil || !strings.Contains(err.Error(), "503 Service Unavailable overloaded:20") {
+	if err == nil || !strings.Contains(err.Error(), "503 Service Unavailable: overloaded\n:20") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -3,45 +3,40 @@ package main
 import (
 	"crypto/hmac"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 )
 
 // app is the protected application.
-func app(w http.ResponseWriter, _ *http.Request) {
-	fmt.Fprintln(w, "hello")
-}
+func app(string, []byte) string { return "hello\n" }
 
 // provider looks like GeeTest v4's secondary validation (GeeTest v4 docs,
 // "Deploy server") and is the same for all set-ups. It verifies the signature
 // and counts the proofs it accepts, so that no set-up is fast by not asking.
-func provider() http.Handler {
+func provider() func(target string, body []byte) string {
 	var accepted atomic.Int64
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /validate", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		lotNumber := r.PostFormValue("lot_number")
-		if r.URL.Query().Get("captcha_id") != captchaID ||
-			!hmac.Equal([]byte(sign(lotNumber)), []byte(r.PostFormValue("sign_token"))) {
-			fmt.Fprint(w, `{"status":"success","result":"fail","reason":"sign_token error","captcha_args":{}}`)
-			return
+	return func(target string, body []byte) string {
+		if target == "/accepted" {
+			return strconv.FormatInt(accepted.Load(), 10)
 		}
-		if r.PostFormValue("captcha_output") == "" || r.PostFormValue("pass_token") == "" || r.PostFormValue("gen_time") == "" {
-			fmt.Fprint(w, `{"status":"success","result":"fail","reason":"pass_token error","captcha_args":{}}`)
-			return
+		form, err := url.ParseQuery(string(body))
+		lotNumber := form.Get("lot_number")
+		if err != nil || target != "/validate?captcha_id="+captchaID ||
+			!hmac.Equal([]byte(sign(lotNumber)), []byte(form.Get("sign_token"))) {
+			return `{"status":"success","result":"fail","reason":"sign_token error","captcha_args":{}}`
+		}
+		if form.Get("captcha_output") == "" || form.Get("pass_token") == "" || form.Get("gen_time") == "" {
+			return `{"status":"success","result":"fail","reason":"pass_token error","captcha_args":{}}`
 		}
 		accepted.Add(1)
-		fmt.Fprintf(w, `{"status":"success","result":"success","reason":"","captcha_args":{"used_type":"slide","user_ip":"127.0.0.1","lot_number":%q,"scene":"login","referer":"https://example.com/login"}}`, lotNumber)
-	})
-	mux.HandleFunc("GET /accepted", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, accepted.Load())
-	})
-	return mux
+		return `{"status":"success","result":"success","reason":"","captcha_args":{"used_type":"slide","user_ip":"127.0.0.1","lot_number":"` +
+			lotNumber + `","scene":"login","referer":"https://example.com/login"}}`
+	}
 }
 
 // sidecar is what one writes today to verify captchas by forward_auth: it
