@@ -17,6 +17,7 @@ import (
 //		captcha_id  <id>
 //		captcha_key <key>
 //		endpoint    <url>      # https://gcaptcha4.geetest.com
+//		script      <url>      # https://static.geetest.com/v4/gt4.js
 //		timeout     <duration> # 5s
 //	}
 func (g *GeetestV4) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -24,6 +25,7 @@ func (g *GeetestV4) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		{"captcha_id", "the captcha's id in GeeTest's console", required, textTo(&g.CaptchaID)},
 		{"captcha_key", "the key of the captcha_id", required, textTo(&g.CaptchaKey)},
 		{"endpoint", "an https URL, or an http one of a loopback address", !required, endpointTo(&g.Endpoint)},
+		{"script", "an https URL, or an http one of a loopback address, with a host that is no IPv6 address", !required, scriptTo(&g.Script)},
 		{"timeout", "a positive duration such as 5s", !required, durationTo(&g.Timeout)},
 	})
 }
@@ -35,6 +37,7 @@ func (g *GeetestV4) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //		captcha_key <key>
 //		digest      md5|sha256|hmac-sha256 # md5
 //		endpoint    <url>                  # https://api.geetest.com
+//		script      <url>                  # https://static.geetest.com/static/tools/gt.js
 //		timeout     <duration>             # 5s
 //	}
 func (g *GeetestV3) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -43,6 +46,7 @@ func (g *GeetestV3) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		{"captcha_key", "the key of the captcha_id", required, textTo(&g.CaptchaKey)},
 		{"digest", strings.Join(geetestV3Digests, " or "), !required, choiceTo(&g.Digest, geetestV3Digests)},
 		{"endpoint", "an https URL, or an http one of a loopback address", !required, endpointTo(&g.Endpoint)},
+		{"script", "an https URL, or an http one of a loopback address, with a host that is no IPv6 address", !required, scriptTo(&g.Script)},
 		{"timeout", "a positive duration such as 5s", !required, durationTo(&g.Timeout)},
 	})
 }
@@ -55,9 +59,11 @@ func (g *GeetestV3) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //		app_secret_key <key>
 //		secret_id      <id>
 //		secret_key     <key>
-//		endpoint       <url>      # by site
-//		max_score      <0-100>    # unset: Score is not looked at
-//		timeout        <duration> # 5s
+//		endpoint       <url>           # by site
+//		script         <url>           # by site: TJCaptcha.js, TJNCaptcha-global.js
+//		encrypt_app_id cbc|gcm [<ttl>] # off; ttl 24h
+//		max_score      <0-100>         # unset: Score is not looked at
+//		timeout        <duration>      # 5s
 //	}
 func (t *Tencent) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return unmarshal(d, []option{
@@ -67,30 +73,56 @@ func (t *Tencent) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		{"secret_id", "the SecretId of an API key", required, textTo(&t.SecretID)},
 		{"secret_key", "the SecretKey of the secret_id", required, textTo(&t.SecretKey)},
 		{"endpoint", "an https URL, or an http one of a loopback address", !required, endpointTo(&t.Endpoint)},
+		{"script", "an https URL, or an http one of a loopback address, with a host that is no IPv6 address", !required, scriptTo(&t.Script)},
+		{"encrypt_app_id", "cbc or gcm, and perhaps a duration from 1s to 24h", !required, append(choiceTo(&t.EncryptAppID, appIDCipherModes), ttlTo(&t.EncryptAppIDTTL)...)},
 		{"max_score", "a number from 0 to 100", !required, scoreTo(&t.MaxScore)},
 		{"timeout", "a positive duration such as 5s", !required, durationTo(&t.Timeout)},
 	})
 }
 
-// option is a line of a verifier's block: a name and one argument, which set
-// takes. expected says what the argument is.
+// option is a line of a verifier's block: a name and its arguments. expected
+// says what they are.
 type option struct {
 	name, expected string
 	required       bool
-	set            func(argument string) bool
+	set            setters
 }
 
-// endpointTo takes an endpoint and judges it, unless its placeholders
-// have to be expanded first, which waits for the config to be loaded.
-func endpointTo(to *string) func(string) bool {
-	return func(argument string) bool {
-		*to = argument
-		if strings.Contains(argument, "{") {
-			return true
+// setters take the arguments of an option, one each. All arguments but the
+// first may be left out.
+type setters []func(argument string) bool
+
+// take sets the arguments. It returns false if one is not what is expected.
+func (ss setters) take(arguments []string) bool {
+	for i, argument := range arguments {
+		if !ss[i](argument) {
+			return false
 		}
-		_, err := setting.Endpoint("endpoint", argument, argument)
-		return err == nil
 	}
+	return true
+}
+
+func endpointTo(to *string) setters {
+	return urlTo(to, func(url string) error {
+		_, err := setting.Endpoint("endpoint", url, url)
+		return err
+	})
+}
+
+func scriptTo(to *string) setters {
+	return urlTo(to, func(url string) error {
+		_, err := newScript(url, url)
+		return err
+	})
+}
+
+// urlTo takes a URL and judges it, unless its placeholders have to be expanded
+// first, which waits for the config to be loaded.
+func urlTo(to *string, check func(url string) error) setters {
+	return setters{func(argument string) bool {
+		*to = argument
+		return strings.Contains(argument, "{") || check(argument) == nil
+	}}
 }
 
 const required = true
@@ -114,11 +146,12 @@ func unmarshal(d *caddyfile.Dispenser, options []option) error {
 			return d.Errf("%s is given twice", name)
 		}
 		given[name] = true
-		var argument string
-		if !d.AllArgs(&argument) || argument == "" {
-			return d.Errf("%s takes one argument, %s (is a {$VARIABLE} empty?)", name, options[i].expected)
+		arguments, limit := d.RemainingArgs(), len(options[i].set)
+		if len(arguments) == 0 || len(arguments) > limit || slices.Contains(arguments, "") {
+			number := [...]string{1: "one argument", 2: "one or two arguments"}[limit]
+			return d.Errf("%s takes %s, %s (is a {$VARIABLE} empty?)", name, number, options[i].expected)
 		}
-		if !options[i].set(argument) {
+		if !options[i].set.take(arguments) {
 			return d.Errf("%s must be %s", name, options[i].expected)
 		}
 	}
@@ -138,32 +171,40 @@ func names(options []option) string {
 	return strings.Join(all, ", ")
 }
 
-func textTo(to *string) func(string) bool {
-	return func(argument string) bool {
+func textTo(to *string) setters {
+	return setters{func(argument string) bool {
 		*to = argument
 		return true
-	}
+	}}
 }
 
-func choiceTo(to *string, allowed []string) func(string) bool {
-	return func(argument string) bool {
+func choiceTo(to *string, allowed []string) setters {
+	return setters{func(argument string) bool {
 		*to = argument
 		return slices.Contains(allowed, argument)
-	}
+	}}
 }
 
-func durationTo(to *caddy.Duration) func(string) bool {
-	return func(argument string) bool {
+func durationTo(to *caddy.Duration) setters {
+	return setters{func(argument string) bool {
 		duration, err := caddy.ParseDuration(argument)
 		*to = caddy.Duration(duration)
 		return err == nil && duration > 0
-	}
+	}}
 }
 
-func scoreTo(to **int) func(string) bool {
-	return func(argument string) bool {
+func ttlTo(to *caddy.Duration) setters {
+	return setters{func(argument string) bool {
+		duration, err := caddy.ParseDuration(argument)
+		*to = caddy.Duration(duration)
+		return err == nil && checkTTL(duration) == nil
+	}}
+}
+
+func scoreTo(to **int) setters {
+	return setters{func(argument string) bool {
 		score, err := strconv.Atoi(argument)
 		*to = &score
 		return err == nil && checkScore(score) == nil
-	}
+	}}
 }

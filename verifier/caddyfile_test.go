@@ -33,17 +33,19 @@ func TestCaddyfileSetsEveryOption(t *testing.T) {
 		}`, `{"captcha_id":"a","captcha_key":"{env.KEY}"}`},
 		{"geetest_v4", ` {
 			timeout     1m
+			script      http://localhost:9000/gt4.js
 			endpoint    https://example.com/a
 			captcha_key "b c"
 			captcha_id  a
-		}`, `{"captcha_id":"a","captcha_key":"b c","endpoint":"https://example.com/a","timeout":60000000000}`},
+		}`, `{"captcha_id":"a","captcha_key":"b c","endpoint":"https://example.com/a","script":"http://localhost:9000/gt4.js","timeout":60000000000}`},
 		{"geetest_v3", ` {
 			captcha_id  a
 			captcha_key b
 			digest      hmac-sha256
 			endpoint    https://example.com
+			script      {env.SCRIPT}
 			timeout     500ms
-		}`, `{"captcha_id":"a","captcha_key":"b","digest":"hmac-sha256","endpoint":"https://example.com","timeout":500000000}`},
+		}`, `{"captcha_id":"a","captcha_key":"b","digest":"hmac-sha256","endpoint":"https://example.com","script":"{env.SCRIPT}","timeout":500000000}`},
 		{"tencent", ` {
 			site           intl
 			captcha_app_id {env.APP_ID}
@@ -51,9 +53,19 @@ func TestCaddyfileSetsEveryOption(t *testing.T) {
 			secret_id      c
 			secret_key     d
 			endpoint       https://example.com
+			script         https://example.com/TJCaptcha.js
+			encrypt_app_id gcm 10m
 			max_score      0
 			timeout        2s
-		}`, `{"site":"intl","captcha_app_id":"{env.APP_ID}","app_secret_key":"b","secret_id":"c","secret_key":"d","endpoint":"https://example.com","max_score":0,"timeout":2000000000}`},
+		}`, `{"site":"intl","captcha_app_id":"{env.APP_ID}","app_secret_key":"b","secret_id":"c","secret_key":"d","endpoint":"https://example.com","script":"https://example.com/TJCaptcha.js","encrypt_app_id":"gcm","encrypt_app_id_ttl":600000000000,"max_score":0,"timeout":2000000000}`},
+		{"tencent", ` {
+			site           cn
+			captcha_app_id 1
+			app_secret_key b
+			secret_id      c
+			secret_key     d
+			encrypt_app_id cbc
+		}`, `{"site":"cn","captcha_app_id":"1","app_secret_key":"b","secret_id":"c","secret_key":"d","encrypt_app_id":"cbc"}`},
 	} {
 		if got, err := adapt(t, c.provider, c.block); err != nil || got != c.want {
 			t.Errorf("%s%s\nis %s (%v), want\n%s", c.provider, c.block, got, err, c.want)
@@ -76,7 +88,13 @@ func TestCaddyfileErrorsNameTheOption(t *testing.T) {
 		{"geetest_v4", " {\n captcha_key CANARY CANARY\n }", "captcha_key takes one argument"},
 		{"geetest_v4", " {\n captcha_key CANARY\n captcha_key CANARY\n }", "captcha_key is given twice"},
 		{"geetest_v4", " {\n captcha_key CANARY {\n }\n }", `unknown option "{"`},
-		{"geetest_v4", " {\n script https://example.com\n }", `unknown option "script" of geetest_v4`},
+		{"geetest_v4", " {\n encrypt_app_id cbc\n }", `unknown option "encrypt_app_id" of geetest_v4`},
+		{"geetest_v4", " {\n script\n }", "script takes one argument"},
+		{"geetest_v4", " {\n script https://example.com/CANARY https://example.com/CANARY\n }", "script takes one argument"},
+		{"geetest_v4", " {\n script http://example.com/CANARY\n }", "script must be an https URL"},
+		{"geetest_v4", " {\n script static.geetest.com/CANARY\n }", "script must be an https URL"},
+		{"geetest_v4", " {\n script https://[2001:db8::1]/CANARY\n }", "script must be an https URL"},
+		{"geetest_v4", " {\n script https://a/b\n script https://a/b\n }", "script is given twice"},
 		{"geetest_v4", " {\n digest md5\n }", `unknown option "digest"`},
 		{"geetest_v4", " {\n " + geetest + "timeout 0\n }", "timeout must be a positive duration"},
 		{"geetest_v4", " {\n " + geetest + "timeout -1s\n }", "timeout must be a positive duration"},
@@ -94,7 +112,18 @@ func TestCaddyfileErrorsNameTheOption(t *testing.T) {
 		{"tencent", " {\n " + tencent + "max_score -1\n }", "max_score must be a number"},
 		{"tencent", " {\n " + tencent + "max_score 1.5\n }", "max_score must be a number"},
 		{"tencent", " {\n " + tencent + "max_score {env.MAX}\n }", "max_score must be a number"},
-		{"tencent", " {\n " + tencent + "encrypt_app_id cbc\n }", `unknown option "encrypt_app_id"`},
+		{"tencent", " {\n " + tencent + "encrypt_app_id\n }", "encrypt_app_id takes one or two arguments"},
+		{"tencent", " {\n " + tencent + "encrypt_app_id cbc \"\"\n }", "encrypt_app_id takes one or two arguments"},
+		{"tencent", " {\n " + tencent + "encrypt_app_id cbc 1h CANARY\n }", "encrypt_app_id takes one or two arguments"},
+		{"tencent", " {\n " + tencent + "encrypt_app_id CBC\n }", "encrypt_app_id must be cbc or gcm"},
+		{"tencent", " {\n " + tencent + "encrypt_app_id 1h\n }", "encrypt_app_id must be cbc or gcm"},
+		{"tencent", " {\n " + tencent + "encrypt_app_id cbc CANARY\n }", "encrypt_app_id must be cbc or gcm, and perhaps a duration from 1s to 24h"},
+		{"tencent", " {\n " + tencent + "encrypt_app_id cbc 25h\n }", "encrypt_app_id must be"},
+		{"tencent", " {\n " + tencent + "encrypt_app_id cbc 86401s\n }", "encrypt_app_id must be"},
+		{"tencent", " {\n " + tencent + "encrypt_app_id cbc 0\n }", "encrypt_app_id must be"},
+		{"tencent", " {\n " + tencent + "encrypt_app_id cbc -1h\n }", "encrypt_app_id must be"},
+		{"tencent", " {\n " + tencent + "encrypt_app_id cbc 999ms\n }", "encrypt_app_id must be"},
+		{"tencent", " {\n " + tencent + "encrypt_app_id cbc\n encrypt_app_id gcm\n }", "encrypt_app_id is given twice"},
 	} {
 		_, err := adapt(t, c.provider, c.block)
 		switch {

@@ -32,11 +32,13 @@ const (
 // so that connections survive a reload of the configuration.
 //
 // It is used without an http.Client, so it follows no redirect and keeps no
-// cookie. It retries a call only if nothing of it was written: that is what
-// net/http does with a POST that has no Idempotency-Key. It ignores the proxies
-// of the environment, because keys go where the configuration says and nowhere
-// else. And it speaks HTTP/1.1 only: over HTTP/2 all calls to a provider would
-// share one connection, and that one stalling would stall every verification.
+// cookie. It retries a POST only if nothing of it was written: that is what
+// net/http does without an Idempotency-Key. (A GET it may send twice; the only
+// one asks for a challenge, of which one more costs nothing.) It ignores the
+// proxies of the environment, because keys go where the configuration says and
+// nowhere else. And it speaks HTTP/1.1 only: over HTTP/2 all calls to a
+// provider would share one connection, and that one stalling would stall every
+// verification.
 var transport = &http.Transport{
 	DialContext:            dialer.DialContext,
 	DialTLSContext:         dialTLS,
@@ -101,12 +103,43 @@ var (
 	errTooLarge = fmt.Errorf("the answer is larger than %d bytes", maxAnswer)
 )
 
-// ask posts body to a provider and lets judge decide on its answer, which is a
-// JSON object. It returns within the timeout.
-func ask(ctx context.Context, timeout time.Duration, endpoint string, header http.Header, body []byte, judge func(answer object) Verdict) Verdict {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+// api is what all calls of one method at one URL of a provider have in common.
+type api struct {
+	request *http.Request // never written to
+	timeout time.Duration
+}
+
+// message is what one call adds to the request of its api.
+type message struct {
+	header http.Header // in place of the api's
+	query  string      // in place of that of the api's URL
+	body   []byte
+}
+
+var formHeader = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+
+// under returns the URL of a path under an endpoint.
+func under(endpoint *url.URL, path string) *url.URL {
+	base := *endpoint
+	if base.Path == "" {
+		base.Path = "/" // or else JoinPath would make a relative path
+	}
+	return base.JoinPath(path)
+}
+
+func newAPI(method string, at *url.URL, header http.Header, timeout time.Duration) api {
+	return api{&http.Request{Method: method, URL: at, Host: at.Host, Header: header}, timeout}
+}
+
+// url is where the calls go to.
+func (a api) url() string { return a.request.URL.String() }
+
+// ask calls a provider and lets judge decide on its answer, which is a JSON
+// object. It returns within the timeout.
+func (a api) ask(ctx context.Context, m message, judge func(answer object) Verdict) Verdict {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	answer, err := post(ctx, endpoint, header, body)
+	answer, err := a.call(ctx, m)
 	if err != nil {
 		return failure(ctx, err)
 	}
@@ -114,9 +147,8 @@ func ask(ctx context.Context, timeout time.Duration, endpoint string, header htt
 }
 
 // askForm is ask with a form for a body: names and values in turn.
-func askForm(ctx context.Context, timeout time.Duration, endpoint string, form []string, judge func(answer object) Verdict) Verdict {
-	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
-	return ask(ctx, timeout, endpoint, header, encodeForm(form), judge)
+func (a api) askForm(ctx context.Context, form []string, judge func(answer object) Verdict) Verdict {
+	return a.ask(ctx, message{body: encodeForm(form)}, judge)
 }
 
 // encodeForm is url.Values.Encode for names that are plain words, without the
@@ -143,13 +175,9 @@ func judged(answer []byte, judge func(answer object) Verdict) Verdict {
 	return judge(decoded)
 }
 
-func post(ctx context.Context, endpoint string, header http.Header, body []byte) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	request.Header = header
-	response, err := transport.RoundTrip(request)
+// call returns the body of an answer with status 200.
+func (a api) call(ctx context.Context, m message) ([]byte, error) {
+	response, err := transport.RoundTrip(a.newRequest(ctx, m))
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +190,30 @@ func post(ctx context.Context, endpoint string, header http.Header, body []byte)
 		err = errTooLarge
 	}
 	return answer, err
+}
+
+// newRequest returns a copy of the api's request, with the message in it. URL
+// and header are shared with all other calls, unless the message brings its
+// own: a RoundTripper must not write to them, and http.Transport does not.
+func (a api) newRequest(ctx context.Context, m message) *http.Request {
+	request := a.request.WithContext(ctx)
+	if m.header != nil {
+		request.Header = m.header
+	}
+	if m.query != "" {
+		at := *request.URL
+		at.RawQuery = m.query
+		request.URL = &at
+	}
+	if body := m.body; body != nil {
+		// What http.NewRequest does. Without the length the body would be
+		// sent in chunks, and without GetBody a call would fail that met a
+		// connection which the provider had closed.
+		request.ContentLength = int64(len(body))
+		request.Body = io.NopCloser(bytes.NewReader(body))
+		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	}
+	return request
 }
 
 // failure is the verdict on a call that brought no answer. Its Err is one of

@@ -63,7 +63,7 @@ func TestTheSmallestConfigurationIsEnough(t *testing.T) {
 			t.Errorf("Captcha returns %s, %s", provider, captchaID)
 		}
 	}
-	if got := newV4(t, "", 0).timeout; got != 5*time.Second {
+	if got := newV4(t, "", 0).validate.timeout; got != 5*time.Second {
 		t.Errorf("the default timeout is %s", got)
 	}
 }
@@ -80,12 +80,18 @@ func TestAWrongOptionIsRefusedByName(t *testing.T) {
 		{"geetest_v4", "endpoint", `"http://gcaptcha4.geetest.com"`},
 		{"geetest_v4", "endpoint", `"gcaptcha4.geetest.com"`},
 		{"geetest_v4", "endpoint", `"https://gcaptcha4.geetest.com/?a=b"`},
+		{"geetest_v4", "script", `"http://static.geetest.com/v4/gt4.js"`},
+		{"geetest_v4", "script", `"https://static.geetest.com/v4/gt4.js?CANARY"`},
+		{"geetest_v4", "script", `"https://static.geetest.com;script-src/gt4.js"`},
+		{"geetest_v4", "script", `"https://*.geetest.com/gt4.js"`},
+		{"geetest_v4", "script", `"{env.CAPTCHA_TEST_UNSET}"`},
 		{"geetest_v4", "timeout", `-1`},
 		{"geetest_v3", "captcha_id", ``},
 		{"geetest_v3", "captcha_key", ``},
 		{"geetest_v3", "digest", `"hmac_sha256"`},
 		{"geetest_v3", "digest", `"MD5"`},
 		{"geetest_v3", "endpoint", `"http://api.geetest.com"`},
+		{"geetest_v3", "script", `"ftp://CANARY"`},
 		{"geetest_v3", "timeout", `"-1s"`},
 		{"tencent", "site", ``},
 		{"tencent", "site", `"china"`},
@@ -99,6 +105,10 @@ func TestAWrongOptionIsRefusedByName(t *testing.T) {
 		{"tencent", "secret_id", ``},
 		{"tencent", "secret_key", ``},
 		{"tencent", "endpoint", `"http://captcha.tencentcloudapi.com"`},
+		{"tencent", "script", `"/TJCaptcha.js"`},
+		{"tencent", "encrypt_app_id", `"CBC"`},
+		{"tencent", "encrypt_app_id", `"{env.CANARY_WORD}"`},
+		{"tencent", "encrypt_app_id_ttl", `"1h"`}, // without encrypt_app_id
 		{"tencent", "max_score", `-1`},
 		{"tencent", "max_score", `101`},
 		{"tencent", "timeout", `-5`},
@@ -186,6 +196,53 @@ func TestFingerprintsTellConfigurationsApart(t *testing.T) {
 			t.Errorf("%s has the fingerprint of %s", name, other)
 		}
 		seen[sums[0]] = name
+	}
+}
+
+// Handlers that differ in what the browser gets only must share the verdict on
+// a proof, or the second would take a proof for a replay that the first let
+// through.
+func TestFingerprintsLeaveOutWhatOnlyTheBrowserGets(t *testing.T) {
+	for _, c := range []struct{ id, option, value string }{
+		{"geetest_v4", "script", `"https://example.com/gt4.js"`},
+		{"geetest_v3", "script", `"https://example.com/gt.js"`},
+		{"tencent", "script", `"https://example.com/TJCaptcha.js"`},
+		{"tencent", "encrypt_app_id", `"gcm"`},
+	} {
+		var sums [2][32]byte
+		for i, config := range []string{configs[c.id], set(t, configs[c.id], c.option, c.value)} {
+			v := module(t, c.id, config)
+			if err := v.(caddy.Provisioner).Provision(caddy.Context{}); err != nil {
+				t.Fatal(err)
+			}
+			sums[i] = v.Fingerprint()
+		}
+		if sums[0] != sums[1] {
+			t.Errorf("%s has another fingerprint with %s", c.id, c.option)
+		}
+	}
+}
+
+func TestServiceIsTheEndpoint(t *testing.T) {
+	for id, want := range map[string]string{
+		"geetest_v3": "https://api.geetest.com",
+		"geetest_v4": "https://gcaptcha4.geetest.com",
+		"tencent":    "https://captcha.tencentcloudapi.com",
+	} {
+		for _, c := range []struct{ endpoint, want string }{
+			{``, want},
+			{`"https://example.com/a/"`, "https://example.com/a/"},
+			{`"{env.CAPTCHA_TEST_ENDPOINT}"`, "http://127.0.0.1:9000"},
+		} {
+			t.Setenv("CAPTCHA_TEST_ENDPOINT", "http://127.0.0.1:9000")
+			v := module(t, id, set(t, configs[id], "endpoint", c.endpoint))
+			if err := v.(caddy.Provisioner).Provision(caddy.Context{}); err != nil {
+				t.Fatal(err)
+			}
+			if got := v.Service(); got != c.want {
+				t.Errorf("%s with the endpoint %s is at %s, want %s", id, c.endpoint, got, c.want)
+			}
+		}
 	}
 }
 

@@ -123,6 +123,21 @@ func FuzzGeetestV3Answer(f *testing.F) {
 		`{"seccode":"c6d0002491cee7bd0d495162b9a47cb7","seccode":"false"}`)
 }
 
+func FuzzGeetestV3Register(f *testing.F) {
+	genuine := regexp.MustCompile(`^[0-9a-f]{32}$`)
+	passes := func(data []byte) bool {
+		text, _ := strict(data)["challenge"].(string)
+		var other struct{ Challenge any }
+		return genuine.MatchString(text) && loose(data, &other) && other.Challenge == text
+	}
+	fuzzAnswers(f, readRegistered, []string{"register_0"}, passes, registerPass,
+		`{"challenge":0}`, `{"challenge":"0"}`, `{"challenge":-0.0}`, `0`, `"0"`, `{}`,
+		`{"challenge":"0123456789ABCDEF0123456789ABCDEF"}`,
+		`{"challenge":"0123456789abcdef0123456789abcdef","Challenge":"x"}`,
+		`{"challenge":"\u0030123456789abcdef0123456789abcdef"}`,
+		`{"challenge":0,"challenge":"0123456789abcdef0123456789abcdef"}`)
+}
+
 func FuzzTencentAnswer(f *testing.F) {
 	reasons := []string{"captcha_code_other", "error_other", "evil_level", "score"}
 	for _, e := range tencentErrors {

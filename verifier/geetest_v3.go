@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"encoding/hex"
+	"net/http"
 	"strings"
 	"time"
 
@@ -35,17 +36,24 @@ type GeetestV3 struct {
 	// hmac-sha256. All but md5 have to be enabled by GeeTest. Default: md5
 	Digest string `json:"digest,omitempty"`
 
-	// Endpoint is where /validate.php is served: https, or http to a loopback
-	// address. Default: https://api.geetest.com
+	// Endpoint is where /register.php and /validate.php are served: https, or
+	// http to a loopback address. Default: https://api.geetest.com
 	Endpoint string `json:"endpoint,omitempty"`
 
-	// Timeout bounds the call to GeeTest. Default: 5s
+	// Script is the URL of the widget's script, from which browsers load it:
+	// https, or http of a loopback address.
+	// Default: https://static.geetest.com/static/tools/gt.js
+	Script string `json:"script,omitempty"`
+
+	// Timeout bounds a call to GeeTest. Default: 5s
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	id, key     string
 	digest      string
-	url         string
-	timeout     time.Duration
+	endpoint    string
+	register    api
+	validate    api
+	script      script
 	fingerprint [32]byte
 }
 
@@ -60,8 +68,11 @@ var (
 		{Parameter{"geetest_validate", "Geetest-Validate", 66}, pattern(`^([0-9a-z]{32,66}|[0-9a-z]+_[0-9a-z]+_[0-9a-z]+)$`)},
 		{Parameter{"geetest_seccode", "Geetest-Seccode", 66 + len(seccodeSuffix)}, printable},
 	}
-	onlineValidate = pattern(`^[0-9a-f]{32}$`)
+	hex32 = pattern(`^[0-9a-f]{32}$`)
 )
+
+// sdk is what the official SDKs tell GeeTest about themselves.
+const sdk = "caddycaptcha"
 
 // seccodeSuffix is what every official widget adds to the validate.
 const seccodeSuffix = "|jordan"
@@ -90,17 +101,26 @@ func (g *GeetestV3) Provision(caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if g.timeout, err = timeoutOrDefault(g.Timeout); err != nil {
+	timeout, err := timeoutOrDefault(g.Timeout)
+	if err != nil {
 		return err
 	}
-	g.url = endpoint.JoinPath("validate.php").String()
-	g.fingerprint = fingerprint("geetest_v3", g.id, g.key, g.digest, g.url, g.timeout.String())
+	if g.script, err = newScript(g.Script, geetestV3Script); err != nil {
+		return err
+	}
+	g.endpoint = endpoint.String()
+	g.register = newAPI(http.MethodGet, under(endpoint, "register.php"), http.Header{}, timeout)
+	g.validate = newAPI(http.MethodPost, under(endpoint, "validate.php"), formHeader, timeout)
+	g.fingerprint = fingerprint("geetest_v3", g.id, g.key, g.digest, g.validate.url(), timeout.String())
 	g.CaptchaKey = ""
 	return nil
 }
 
 // Captcha returns "geetest_v3" and the captcha id.
 func (g *GeetestV3) Captcha() (provider, id string) { return "geetest_v3", g.id }
+
+// Service implements Verifier.
+func (g *GeetestV3) Service() string { return g.endpoint }
 
 // Fingerprint implements Verifier.
 func (g *GeetestV3) Fingerprint() [32]byte { return g.fingerprint }
@@ -123,7 +143,7 @@ func (g *GeetestV3) Check(proof Proof, _ time.Time, _ time.Duration) Verdict {
 		return malformed("geetest_seccode")
 	case validate == challenge, validate == md5Hex(challenge), strings.Contains(validate, "_"):
 		return offline
-	case !onlineValidate(validate):
+	case !hex32(validate):
 		return malformed("geetest_validate")
 	case g.digest == "md5" && !hmac.Equal([]byte(validate), []byte(md5Hex(g.key+"geetest"+challenge))):
 		return Verdict{Result: Rejected, Reason: "relation", Advice: adviceRelation}
@@ -141,13 +161,13 @@ func (g *GeetestV3) Use(proof Proof) string { return proof[1] }
 // geetest_validate is none of them in most, because the seccode contains it.
 func (g *GeetestV3) Verify(ctx context.Context, proof Proof, client Client) Verdict {
 	challenge, seccode := proof[0], proof[2]
-	return askForm(ctx, g.timeout, g.url, []string{
+	return g.validate.askForm(ctx, []string{
 		"seccode", seccode,
 		"challenge", challenge,
 		"captchaid", g.id,
 		"gt", g.id, // what the Node SDK calls it
 		"json_format", "1",
-		"sdk", "caddycaptcha",
+		"sdk", sdk,
 		"client_type", client.Type,
 		"ip_address", client.address("unknown"),
 	}, func(answer object) Verdict {

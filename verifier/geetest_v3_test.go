@@ -65,7 +65,7 @@ func TestGeetestV3SendsWhatTheOfficialSDKsSend(t *testing.T) {
 	})
 	proof := v3("9fc95cc48fad4d75f2b24198eccfff1fa7", "c686906dd70987baae0bfe4157ea85a3")
 	expect(t, newV3(t, endpoint, forever).Verify(t.Context(), proof, client), Passed, "")
-	if got := newV3(t, "", 0).url; got != "https://api.geetest.com/validate.php" {
+	if got := newV3(t, "", 0).validate.url(); got != "https://api.geetest.com/validate.php" {
 		t.Errorf("the default URL is %s", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -35,12 +36,18 @@ type GeetestV4 struct {
 	// address. Default: https://gcaptcha4.geetest.com
 	Endpoint string `json:"endpoint,omitempty"`
 
+	// Script is the URL of the widget's script, from which browsers load it:
+	// https, or http of a loopback address.
+	// Default: https://static.geetest.com/v4/gt4.js
+	Script string `json:"script,omitempty"`
+
 	// Timeout bounds the call to GeeTest. Default: 5s
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	id, key     string
-	url         string
-	timeout     time.Duration
+	endpoint    string
+	validate    api
+	script      script
 	fingerprint [32]byte
 }
 
@@ -77,20 +84,28 @@ func (g *GeetestV4) Provision(caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if g.timeout, err = timeoutOrDefault(g.Timeout); err != nil {
+	timeout, err := timeoutOrDefault(g.Timeout)
+	if err != nil {
 		return err
 	}
+	if g.script, err = newScript(g.Script, geetestV4Script); err != nil {
+		return err
+	}
+	g.endpoint = endpoint.String()
 	// GeeTest recommends to have the id in the URL, where its logs show it.
-	endpoint = endpoint.JoinPath("validate")
-	endpoint.RawQuery = url.Values{"captcha_id": {g.id}}.Encode()
-	g.url = endpoint.String()
-	g.fingerprint = fingerprint("geetest_v4", g.id, g.key, g.url, g.timeout.String())
+	at := under(endpoint, "validate")
+	at.RawQuery = url.Values{"captcha_id": {g.id}}.Encode()
+	g.validate = newAPI(http.MethodPost, at, formHeader, timeout)
+	g.fingerprint = fingerprint("geetest_v4", g.id, g.key, g.validate.url(), timeout.String())
 	g.CaptchaKey = ""
 	return nil
 }
 
 // Captcha returns "geetest_v4" and the captcha id.
 func (g *GeetestV4) Captcha() (provider, id string) { return "geetest_v4", g.id }
+
+// Service implements Verifier.
+func (g *GeetestV4) Service() string { return g.endpoint }
 
 // Fingerprint implements Verifier.
 func (g *GeetestV4) Fingerprint() [32]byte { return g.fingerprint }
@@ -128,7 +143,7 @@ func (g *GeetestV4) Use(proof Proof) string { return strings.ToLower(proof[0]) }
 // Verify asks /validate.
 func (g *GeetestV4) Verify(ctx context.Context, proof Proof, _ Client) Verdict {
 	lotNumber := proof[0]
-	return askForm(ctx, g.timeout, g.url, []string{
+	return g.validate.askForm(ctx, []string{
 		"captcha_output", proof[1],
 		"gen_time", proof[3],
 		"lot_number", lotNumber,

@@ -45,10 +45,10 @@ func TestGeetestV4SendsWhatTheOfficialDemoSends(t *testing.T) {
 	})
 	// An endpoint may have a path.
 	expect(t, newV4(t, endpoint+"/", forever).Verify(t.Context(), v4Proof, Client{}), Passed, "")
-	if got := newV4(t, endpoint+"/a/b/", 0).url; got != endpoint+"/a/b/validate?captcha_id="+v4ID {
+	if got := newV4(t, endpoint+"/a/b/", 0).validate.url(); got != endpoint+"/a/b/validate?captcha_id="+v4ID {
 		t.Errorf("the URL is %s", got)
 	}
-	if got := newV4(t, "", 0).url; got != "https://gcaptcha4.geetest.com/validate?captcha_id="+v4ID {
+	if got := newV4(t, "", 0).validate.url(); got != "https://gcaptcha4.geetest.com/validate?captcha_id="+v4ID {
 		t.Errorf("the default URL is %s", got)
 	}
 }

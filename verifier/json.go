@@ -132,13 +132,14 @@ func (s *scanner) string() (string, error) {
 	return unescaped, err
 }
 
-// fold makes names equal that differ in letter case only. Upper case first,
-// because that is where "ſ" becomes the letter that it folds with.
+// fold makes names equal that differ in letter case only. Beyond ASCII upper
+// case comes first, because that is where "ſ" becomes the letter that it folds
+// with.
 func fold(name string) string {
-	if only(name, func(c byte) bool { return c < 'A' || 'Z' < c && c < utf8.RuneSelf }) {
-		return name // as nearly all are; the rest is for the odd ones
+	if !only(name, func(c byte) bool { return c < utf8.RuneSelf }) {
+		name = strings.ToUpper(name)
 	}
-	return strings.ToLower(strings.ToUpper(name))
+	return strings.ToLower(name)
 }
 
 // optional returns a member that may be missing. ok is false if it is there

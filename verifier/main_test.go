@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -86,7 +87,8 @@ func provisioned[V caddy.Provisioner](t testing.TB, v V) V {
 	return v
 }
 
-// subject is a verifier for the tests of what all of them do.
+// subject is a verifier for the tests of what all of them do: a call to its
+// provider.
 type subject struct {
 	name  string
 	new   func(t testing.TB, endpoint string, timeout time.Duration) Verifier
@@ -98,7 +100,31 @@ var subjects = []subject{
 	{"geetest_v3", func(t testing.TB, e string, d time.Duration) Verifier { return newV3(t, e, d) }, v3Proof, v3Pass},
 	{"geetest_v4", func(t testing.TB, e string, d time.Duration) Verifier { return newV4(t, e, d) }, v4Proof, v4Pass},
 	{"tencent", func(t testing.TB, e string, d time.Duration) Verifier { return newTencent(t, e, d) }, tencentProof, tencentPass},
+	{register, func(t testing.TB, e string, d time.Duration) Verifier { return registrar{newV3(t, e, d)} }, v3Proof, registerPass},
 }
+
+const (
+	register     = "geetest_v3 register"
+	registerPass = `{"challenge":"0123456789abcdef0123456789abcdef"}`
+)
+
+// registrar is a verifier whose call to its provider is the one for a
+// challenge. It passes if there is one.
+type registrar struct{ *GeetestV3 }
+
+func (r registrar) Verify(ctx context.Context, _ Proof, client Client) Verdict {
+	challenge, failure := r.Challenge(ctx, client, testUser)
+	switch {
+	case challenge == nil:
+		return failure
+	case failure != (Verdict{}):
+		panic("a challenge came with a failure")
+	}
+	return Verdict{Result: Passed}
+}
+
+// testUser is what a client is told apart by.
+const testUser = "a9Zk-_user"
 
 // forEach runs test for each provider.
 func forEach(t *testing.T, test func(t *testing.T, s subject)) {

@@ -108,6 +108,11 @@ func TestNoDamagedAnswerPasses(t *testing.T) {
 			nil, nil,
 		},
 		{
+			register, readRegistered,
+			[]string{registerPass, `{"challenge":0}`, `{"challenge":"0"}`},
+			nil, nil,
+		},
+		{
 			"tencent", newTencent(t, "", 0).judge,
 			[]string{
 				tencentPass,

@@ -17,7 +17,7 @@ import (
 // and the parts of the proof.
 func (s subject) secrets() []string {
 	return slices.Concat(s.proof, []string{
-		v3Key, v4Key, signToken(v4Key, v4Proof[0]), appSecret, secretID, secretKey,
+		testUser, v3Key, v4Key, signToken(v4Key, v4Proof[0]), appSecret, secretID, secretKey,
 	})
 }
 
@@ -58,6 +58,7 @@ func TestVerdictsRepeatNothingThatWasSent(t *testing.T) {
 		"v4 code":       "HTTP/1.1 200 OK\r\n\r\n{\"status\":\"error\",\"code\":\"%[1]s\"}",
 		"v4 message":    "HTTP/1.1 200 OK\r\n\r\n{\"status\":\"error\",\"code\":\"-50000\",\"msg\":\"%[1]s\"}",
 		"v4 lot_number": "HTTP/1.1 200 OK\r\n\r\n{\"result\":\"success\",\"captcha_args\":{\"lot_number\":\"%[1]s\"}}",
+		"v3 challenge":  "HTTP/1.1 200 OK\r\n\r\n{\"challenge\":\"%[1]s\"}",
 		"v3 seccode":    "HTTP/1.1 200 OK\r\n\r\n{\"seccode\":\"%[1]s\"}",
 		"Error.Code":    "HTTP/1.1 200 OK\r\n\r\n{\"Response\":{\"Error\":{\"Code\":\"%[1]s\"}}}",
 		"Error.Code 2":  "HTTP/1.1 200 OK\r\n\r\n{\"Response\":{\"Error\":{\"Code\":\"AuthFailure.%[1]s\"}}}",

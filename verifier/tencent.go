@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -52,6 +53,23 @@ type Tencent struct {
 	// https://captcha.intl.tencentcloudapi.com for intl
 	Endpoint string `json:"endpoint,omitempty"`
 
+	// Script is the URL of the widget's script, from which browsers load it:
+	// https, or http of a loopback address.
+	// Default: https://turing.captcha.qcloud.com/TJCaptcha.js for cn,
+	// https://ca.turing.captcha.qcloud.com/TJNCaptcha-global.js for intl
+	Script string `json:"script,omitempty"`
+
+	// EncryptAppID gives the widget the CaptchaAppId encrypted as well
+	// ("aidEncrypted"), with cbc or gcm. Without it Tencent takes no widget
+	// once "CaptchaAppid forced check" is on in the captcha console.
+	// Default: off
+	EncryptAppID string `json:"encrypt_app_id,omitempty"`
+
+	// EncryptAppIDTTL is how long an encrypted CaptchaAppId is good for, from
+	// 1s to 24h. It starts when the page asks for it, and must not be over
+	// before the widget is solved. Default: 24h
+	EncryptAppIDTTL caddy.Duration `json:"encrypt_app_id_ttl,omitempty"`
+
 	// MaxScore is the highest Score, 0 to 100, that passes; higher ones are
 	// more like a bot. With it, an answer without a Score is no answer.
 	// Default: Score is not looked at
@@ -63,8 +81,10 @@ type Tencent struct {
 	appID       uint64
 	appSecret   string
 	signer      *tc3
-	url, host   string
-	timeout     time.Duration
+	endpoint    string
+	describe    api
+	script      script
+	appIDCipher *appIDCipher // nil: off
 	fingerprint [32]byte
 	now         func() time.Time
 }
@@ -112,15 +132,22 @@ func (t *Tencent) Provision(caddy.Context) error {
 	if t.appID, err = strconv.ParseUint(appID, 10, 64); err != nil || t.appID == 0 {
 		return errors.New("captcha_app_id must be a positive number: the CaptchaAppId of the captcha console")
 	}
-	defaultEndpoint := "https://captcha.tencentcloudapi.com"
+	defaultEndpoint, defaultScript := "https://captcha.tencentcloudapi.com", tencentScript
 	if t.Site == "intl" {
-		defaultEndpoint = "https://captcha.intl.tencentcloudapi.com"
+		defaultEndpoint, defaultScript = "https://captcha.intl.tencentcloudapi.com", tencentScriptIntl
 	}
 	endpoint, err := setting.Endpoint("endpoint", t.Endpoint, defaultEndpoint)
 	if err != nil {
 		return err
 	}
-	if t.timeout, err = timeoutOrDefault(t.Timeout); err != nil {
+	timeout, err := timeoutOrDefault(t.Timeout)
+	if err != nil {
+		return err
+	}
+	if t.script, err = newScript(t.Script, defaultScript); err != nil {
+		return err
+	}
+	if t.appIDCipher, err = newAppIDCipher(t.EncryptAppID, t.appSecret, time.Duration(t.EncryptAppIDTTL)); err != nil {
 		return err
 	}
 	maxScore := ""
@@ -130,10 +157,11 @@ func (t *Tencent) Provision(caddy.Context) error {
 		}
 		maxScore = strconv.Itoa(*t.MaxScore)
 	}
-	t.url, t.host = endpoint.String(), endpoint.Host
+	t.endpoint = endpoint.String()
+	t.describe = newAPI(http.MethodPost, endpoint, tencentHeader, timeout)
 	t.now = time.Now
 	t.fingerprint = fingerprint("tencent", t.Site, strconv.FormatUint(t.appID, 10), t.appSecret,
-		t.signer.secretID, t.signer.secretKey, t.url, maxScore, t.timeout.String())
+		t.signer.secretID, t.signer.secretKey, t.describe.url(), maxScore, timeout.String())
 	t.AppSecretKey, t.SecretID, t.SecretKey = "", "", ""
 	return nil
 }
@@ -149,6 +177,9 @@ func checkScore(score int) error {
 func (t *Tencent) Captcha() (provider, id string) {
 	return "tencent", strconv.FormatUint(t.appID, 10)
 }
+
+// Service implements Verifier.
+func (t *Tencent) Service() string { return t.endpoint }
 
 // Fingerprint implements Verifier.
 func (t *Tencent) Fingerprint() [32]byte { return t.fingerprint }
@@ -188,7 +219,7 @@ func (t *Tencent) Use(proof Proof) string {
 // Verify calls DescribeCaptchaResult.
 func (t *Tencent) Verify(ctx context.Context, proof Proof, client Client) Verdict {
 	body := t.body(proof, client)
-	return ask(ctx, t.timeout, t.url, t.header(body), body, t.judge)
+	return t.describe.ask(ctx, message{header: t.header(body), body: body}, t.judge)
 }
 
 // body returns the parameters of the call. UserIp, which Tencent requires, is
@@ -205,19 +236,24 @@ func (t *Tencent) body(proof Proof, client Client) []byte {
 	return body
 }
 
+const tencentContentType = "application/json"
+
+// tencentHeader is the part of the header that all calls have in common.
+var tencentHeader = http.Header{
+	"Content-Type":       {tencentContentType},
+	"X-Tc-Action":        {"DescribeCaptchaResult"},
+	"X-Tc-Version":       {"2019-07-22"},
+	"X-Tc-Language":      {"en-US"},
+	"X-Tc-Requestclient": {"caddycaptcha"},
+}
+
 func (t *Tencent) header(body []byte) http.Header {
-	const contentType = "application/json"
 	now := t.now()
-	return http.Header{
-		"Content-Type":       {contentType},
-		"X-Tc-Action":        {"DescribeCaptchaResult"},
-		"X-Tc-Version":       {"2019-07-22"},
-		"X-Tc-Timestamp":     {strconv.FormatInt(now.Unix(), 10)},
-		"X-Tc-Language":      {"en-US"},
-		"X-Tc-Requestclient": {"caddycaptcha"},
-		"Authorization": {t.signer.authorization(now, http.MethodPost, "",
-			[]signedHeader{{"content-type", contentType}, {"host", t.host}}, body)},
-	}
+	header := maps.Clone(tencentHeader)
+	header["X-Tc-Timestamp"] = []string{strconv.FormatInt(now.Unix(), 10)}
+	header["Authorization"] = []string{t.signer.authorization(now, http.MethodPost, "",
+		[]signedHeader{{"content-type", tencentContentType}, {"host", t.describe.request.Host}}, body)}
+	return header
 }
 
 // judge decides on an answer, which is one of

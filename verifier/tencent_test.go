@@ -17,8 +17,8 @@ func TestTencentSendsTheCallOfTheVectors(t *testing.T) {
 	} {
 		v := provisioned(t, &Tencent{Site: c.site, CaptchaAppID: appID, AppSecretKey: appSecret, SecretID: secretID, SecretKey: secretKey})
 		v.now = func() time.Time { return time.Unix(1700000000, 0) }
-		if v.url != c.url {
-			t.Errorf("the endpoint of %s is %s, want %s", c.site, v.url, c.url)
+		if v.describe.url() != c.url {
+			t.Errorf("the endpoint of %s is %s, want %s", c.site, v.describe.url(), c.url)
 		}
 		body := v.body(Proof{"tr03EXAMPLE_TICKET-0123456789*", "@Vki"}, testClient)
 		if string(body) != captchaBody || len(body) != 167 {

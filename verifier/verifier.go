@@ -19,9 +19,15 @@ type Verifier interface {
 	// the captcha id or CaptchaAppId at that provider. Neither is secret.
 	Captcha() (provider, id string)
 
-	// Fingerprint is a digest over the provider and everything configured,
-	// credentials included. Two verifiers with one fingerprint give one
-	// verdict for one proof.
+	// Service is the URL of the service that proofs are checked with: the
+	// option endpoint. It is not secret.
+	Service() string
+
+	// Fingerprint is a digest over the provider and everything that a verdict
+	// depends on, credentials included: two verifiers with one fingerprint
+	// give one verdict for one proof. What only browsers get, such as the URL
+	// of the widget's script, is no part of it, because handlers that differ
+	// in that alone have to share the verdict on a proof that both see.
 	Fingerprint() [32]byte
 
 	// Parameters describes the parts of a proof, in the order in which a
@@ -43,6 +49,19 @@ type Verifier interface {
 	// never retries a call that may have been delivered: the provider would
 	// call the second one a replay.
 	Verify(ctx context.Context, proof Proof, client Client) Verdict
+
+	// Challenge returns what a page needs to show the widget, as a value that
+	// encoding/json encodes: an object with at least the provider's name
+	// ("provider") and the URL of its script ("script"). Where the provider
+	// has to be asked for it, user, if not empty, tells it this client from
+	// others; it must not show who the client is. If there is no challenge,
+	// nil comes with a failure that says why: Unknown, Overloaded or
+	// Misconfigured.
+	Challenge(ctx context.Context, client Client, user string) (challenge any, failure Verdict)
+
+	// Sources returns what the Content-Security-Policy of a page with the
+	// widget has to allow: sources by directive.
+	Sources() map[string][]string
 }
 
 // Parameter is one part of a proof.
