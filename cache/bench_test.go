@@ -74,6 +74,21 @@ func BenchmarkMillionClaims(b *testing.B) {
 	}
 }
 
+func BenchmarkGrant(b *testing.B) {
+	s, _ := testStore(b)
+	inParallel(b, func(n int) (bool, error) {
+		return true, s.grant(testKey(n), 5, testTTL, plenty)
+	}, true, nil)
+}
+
+func BenchmarkUse(b *testing.B) {
+	s, _ := testStore(b)
+	mustGrant(b, s, testKey(1), MaxUses, plenty)
+	inParallel(b, func(int) (bool, error) {
+		return s.use(testKey(1)), nil
+	}, true, nil)
+}
+
 func BenchmarkRejectedLookup(b *testing.B) {
 	r := SharedRejected()
 	r.Add(testKey(1), "reason")

@@ -1,8 +1,9 @@
-// Package cache remembers which proofs are spent, so that each is used once.
+// Package cache remembers which proofs are spent, so that each is used once,
+// and counts the uses of what may be used a limited number of times.
 //
-// A [Replay] cache is a guest module in the namespace
-// http.captcha.replay_caches. It knows keys, owners and times, and nothing of
-// captchas.
+// A guest module in the namespace http.captcha.replay_caches is both a
+// [Replay] cache and a [Counter]. It knows keys, owners and times, and nothing
+// of captchas.
 package cache
 
 import (
@@ -14,7 +15,7 @@ import (
 )
 
 // Key identifies a proof: the first 128 bits of a SHA-256 digest over what
-// makes the proof single-use.
+// makes the proof single-use. The key of a counter is 128 random bits.
 type Key [16]byte
 
 // Owner is the random value under which a claim is made. Only who knows it
@@ -27,14 +28,15 @@ func NewOwner() (o Owner) {
 	return o
 }
 
-// Errors of a Replay cache. Neither says that the proof was claimed before;
-// both mean that it must not be let through.
+// Errors of a Replay cache and of a Counter. Neither says that the proof was
+// claimed before; both mean that it must not be let through.
 var (
 	// ErrFull means that the cache holds as many live claims as its capacity
 	// allows. It never forgets one to make room.
 	ErrFull = errors.New("the replay cache is full")
 
-	// ErrUnavailable means that the claim could not be recorded.
+	// ErrUnavailable means that the claim could not be recorded, or the
+	// counter not be reached.
 	ErrUnavailable = errors.New("the replay cache is unavailable")
 )
 

@@ -74,7 +74,7 @@ func audit(t testing.TB, s *store) {
 		st := &s.stripes[i]
 		next := int64(never)
 		for pos, c := range st.claims {
-			if c.pos != pos || s.stripe(c.key) != st {
+			if int(c.pos) != pos || s.stripe(c.key) != st {
 				t.Fatalf("claim at %d of stripe %d is misplaced", pos, i)
 			}
 			next = min(next, int64(c.ends))

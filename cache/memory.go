@@ -27,8 +27,9 @@ const defaultCapacity = 1_000_000
 type Memory struct {
 	// Capacity is how many claims may live at once; where configs or sites
 	// differ, the largest counts. When so many live, new proofs are refused as
-	// overloaded; a live claim is never forgotten to make room. One million
-	// claims take about 180 MB. Default: 1000000.
+	// overloaded; a live claim is never forgotten to make room. A clearance
+	// with limited uses takes as much as a claim, for as long as it is valid.
+	// One million claims take about 180 MB. Default: 1000000.
 	Capacity int `json:"capacity,omitempty"`
 
 	// Lifetime is how long a claim lives. Less than 15m is an error, because
@@ -77,10 +78,18 @@ func (m *Memory) Cleanup() error {
 
 // Claim implements Replay.
 func (m *Memory) Claim(ctx context.Context, key Key, owner Owner) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	if err := available(ctx); err != nil {
+		return false, err
 	}
 	return m.store.claim(key, owner, m.TTL(), int64(m.Capacity))
+}
+
+// available says whether a request that is not over may use the cache.
+func available(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
 }
 
 // Release implements Replay. It does its work even when ctx is done.

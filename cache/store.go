@@ -25,8 +25,8 @@ var start = time.Now()
 // sinceStart is a clock that no step of the wall clock moves.
 func sinceStart() time.Duration { return time.Since(start) }
 
-// store keeps claims in ristretto and makes up for what a cache does not
-// promise:
+// store keeps claims in ristretto, and counters as claims that carry uses. It
+// makes up for what a cache does not promise:
 //
 //   - A Set is visible later, or never. A claim counts as made only after Set,
 //     Wait and a Get that shows this very claim, under the lock of its stripe.
@@ -54,12 +54,14 @@ type store struct {
 	capacity   atomic.Int64      // the largest of them
 }
 
-// claim is the value in ristretto. Only pos ever changes.
+// claim is the value in ristretto. Only uses and pos ever change. Its size
+// decides what a million claims take.
 type claim struct {
 	key   Key
 	owner Owner
 	ends  time.Duration // on the store's clock
-	pos   int           // in the stripe's heap
+	uses  atomic.Int32  // left on a counter; a proof's claim has none
+	pos   int32         // in the stripe's heap, guarded by the stripe's mu
 }
 
 // stripe serializes all work on one part of the keys.
@@ -121,9 +123,14 @@ func hashes(key []byte) (hash, conflict uint64) {
 // key, and ErrFull when as many claims live as the largest of the live
 // configs' capacities, and atLeast, allow.
 func (s *store) claim(key Key, owner Owner, ttl time.Duration, atLeast int64) (bool, error) {
+	return s.add(key, owner, 0, ttl, atLeast)
+}
+
+// add makes a claim that carries uses.
+func (s *store) add(key Key, owner Owner, uses int32, ttl time.Duration, atLeast int64) (bool, error) {
 	capacity := max(atLeast, s.capacity.Load())
 	for {
-		claimed, err := s.tryClaim(key, owner, ttl, capacity)
+		claimed, err := s.tryAdd(key, owner, uses, ttl, capacity)
 		if err == ErrFull && s.makeRoom() {
 			continue
 		}
@@ -131,7 +138,7 @@ func (s *store) claim(key Key, owner Owner, ttl time.Duration, atLeast int64) (b
 	}
 }
 
-func (s *store) tryClaim(key Key, owner Owner, ttl time.Duration, capacity int64) (bool, error) {
+func (s *store) tryAdd(key Key, owner Owner, uses int32, ttl time.Duration, capacity int64) (bool, error) {
 	st := s.stripe(key)
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -148,6 +155,7 @@ func (s *store) tryClaim(key Key, owner Owner, ttl time.Duration, capacity int64
 		return false, ErrFull
 	}
 	c := &claim{key: key, owner: owner, ends: now + min(ttl, math.MaxInt64/2)}
+	c.uses.Store(uses)
 	s.claims.Set(key[:], c, 1)
 	s.claims.Wait()
 	if stored, _ := s.claims.Get(key[:]); stored != c {
@@ -228,7 +236,7 @@ func (s *store) evicted(item *ristretto.Item[*claim]) {
 		return
 	}
 	s.lost.Add(1)
-	s.logger().Error("a live claim was evicted: its proof can be replayed; please report this",
+	s.logger().Error("a live claim was evicted: its proof can be replayed, or its clearance is lost; please report this",
 		zap.Duration("claim_ends_in", c.ends-s.clock()),
 		zap.Int64("claims", s.held.Load()))
 }
@@ -258,7 +266,7 @@ func (st *stripe) push(c *claim) {
 }
 
 func (st *stripe) drop(c *claim) {
-	heap.Remove(&st.claims, c.pos)
+	heap.Remove(&st.claims, int(c.pos))
 	next := int64(never)
 	if len(st.claims) > 0 {
 		next = int64(st.claims[0].ends)
@@ -274,12 +282,12 @@ func (h claimHeap) Less(i, j int) bool { return h[i].ends < h[j].ends }
 
 func (h claimHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].pos, h[j].pos = i, j
+	h[i].pos, h[j].pos = int32(i), int32(j)
 }
 
 func (h *claimHeap) Push(x any) {
 	c := x.(*claim)
-	c.pos = len(*h)
+	c.pos = int32(len(*h))
 	*h = append(*h, c)
 }
 
