@@ -1,0 +1,100 @@
+// Package browser makes what a browser gets: the challenge page, with its
+// Content-Security-Policy, and the one script that runs there and in the
+// application's pages. It knows the providers' widgets but no HTTP handler.
+package browser
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/hex"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+//go:embed widget.js
+var widget []byte
+
+//go:embed inject.js
+var inject []byte
+
+// The script serves two kinds of pages: each part is a function that returns
+// at once where it is not its turn.
+var (
+	script     = slices.Concat(widget, inject)
+	scriptHash = sha256.Sum256(script)
+)
+
+// Script returns captcha.js. The caller must not change it.
+func Script() []byte { return script }
+
+// ScriptHash returns a short hash of the script, which makes its URL change
+// whenever the script does.
+func ScriptHash() string { return hex.EncodeToString(scriptHash[:8]) }
+
+// Integrity returns the script's hash as the integrity attribute wants it.
+func Integrity() string {
+	return "sha256-" + base64.StdEncoding.EncodeToString(scriptHash[:])
+}
+
+// Nonce returns a new random value of at least 128 bits for one answer.
+func Nonce() string { return rand.Text() }
+
+// CSP returns the Content-Security-Policy of the challenge page. The nonce
+// admits the page's own script and style, sources (by directive) what the
+// provider's widget loads. A source that could end its directive is left out.
+func CSP(nonce string, sources map[string][]string) string {
+	own := map[string][]string{
+		"default-src":     {"'none'"},
+		"script-src":      {"'nonce-" + nonce + "'"},
+		"style-src":       {"'nonce-" + nonce + "'"},
+		"connect-src":     {"'self'"},
+		"img-src":         {"'self'"}, // the site's icon
+		"base-uri":        {"'none'"},
+		"form-action":     {"'self'"},
+		"frame-ancestors": {"'self'"},
+	}
+	if slices.Contains(sources["style-src"], "'unsafe-inline'") {
+		// It admits the page's style too, and a nonce would disable it.
+		delete(own, "style-src")
+	}
+	for directive, values := range sources {
+		for _, value := range values {
+			if !strings.ContainsFunc(value, separates) {
+				own[directive] = append(own[directive], value)
+			}
+		}
+	}
+	var policy strings.Builder
+	for _, directive := range slices.Sorted(maps.Keys(own)) {
+		if policy.Len() > 0 {
+			policy.WriteString("; ")
+		}
+		policy.WriteString(directive)
+		for _, value := range own[directive] {
+			policy.WriteByte(' ')
+			policy.WriteString(value)
+		}
+	}
+	return policy.String()
+}
+
+// separates reports whether a rune cannot be part of a CSP source.
+func separates(r rune) bool { return r <= ' ' || r > '~' || r == ';' || r == ',' }
+
+// SetHeader sets the fields of an answer that is the challenge page.
+func SetHeader(header http.Header, csp string) {
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Content-Security-Policy", csp)
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Permissions-Policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()")
+	// Providers may look at the origin that shows their widget. The rest of
+	// the URL is the application's.
+	header.Set("Referrer-Policy", "strict-origin")
+	header.Add("Vary", "Accept-Language")
+}

@@ -1,0 +1,106 @@
+package browser
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestScriptIsNamedByItsContent(t *testing.T) {
+	sum := sha256.Sum256(Script())
+	if got, want := Integrity(), "sha256-"+base64.StdEncoding.EncodeToString(sum[:]); got != want {
+		t.Errorf("got integrity %s, want %s", got, want)
+	}
+	if !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(ScriptHash()) {
+		t.Errorf("got hash %q, want one that needs no escaping in a URL", ScriptHash())
+	}
+	for _, part := range []string{"widget.js", "inject.js"} {
+		content, err := os.ReadFile(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(Script(), content) {
+			t.Errorf("the script lacks %s", part)
+		}
+	}
+}
+
+func TestNoncesDiffer(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 {
+		nonce := Nonce()
+		if seen[nonce] || !regexp.MustCompile(`^[A-Za-z0-9+/_=-]{22,}$`).MatchString(nonce) {
+			t.Fatalf("got nonce %q twice, or it is no nonce", nonce)
+		}
+		seen[nonce] = true
+	}
+}
+
+func TestCSP(t *testing.T) {
+	const rest = "form-action 'self'; frame-ancestors 'self'; "
+	tests := []struct {
+		name    string
+		sources map[string][]string
+		want    string
+	}{
+		{"no provider", nil, "base-uri 'none'; connect-src 'self'; default-src 'none'; " + rest + "img-src 'self'; script-src 'nonce-N'; style-src 'nonce-N'"},
+		{
+			"provider",
+			map[string][]string{"script-src": {"https://a.test", "https://*.b.test"}, "style-src": {"https://a.test"}, "worker-src": {"blob:"}, "img-src": {"data:"}, "connect-src": {"https://a.test"}},
+			"base-uri 'none'; connect-src 'self' https://a.test; default-src 'none'; " + rest + "img-src 'self' data:; script-src 'nonce-N' https://a.test https://*.b.test; style-src 'nonce-N' https://a.test; worker-src blob:",
+		},
+		{
+			"inline styles of the provider",
+			map[string][]string{"style-src": {"https://a.test", "'unsafe-inline'"}},
+			"base-uri 'none'; connect-src 'self'; default-src 'none'; " + rest + "img-src 'self'; script-src 'nonce-N'; style-src https://a.test 'unsafe-inline'",
+		},
+		{
+			"sources that are none",
+			map[string][]string{"script-src": {"https://a.test; default-src *", "https://a.test,*", "a b", "a\r\nSet-Cookie: b", "https://a.test\u2028"}},
+			"base-uri 'none'; connect-src 'self'; default-src 'none'; " + rest + "img-src 'self'; script-src 'nonce-N'; style-src 'nonce-N'",
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			for range 10 { // whatever the order of the map
+				if got := CSP("N", test.sources); got != test.want {
+					t.Fatalf("got\n%s\nwant\n%s", got, test.want)
+				}
+			}
+		})
+	}
+}
+
+func TestCSPLeavesTheSourcesAlone(t *testing.T) {
+	values := append(make([]string, 0, 8), "https://a.test")
+	sources := map[string][]string{"font-src": values, "script-src": values}
+	first := CSP("N", sources)
+	if second := CSP("N", sources); second != first || len(sources) != 2 || len(values) != 1 || values[0] != "https://a.test" {
+		t.Errorf("got %s, then %s, and sources %v", first, second, sources)
+	}
+}
+
+func TestSetHeader(t *testing.T) {
+	header := http.Header{"Vary": {"Origin"}}
+	SetHeader(header, "default-src 'none'")
+	for name, want := range map[string]string{
+		"Content-Type":                 "text/html; charset=utf-8",
+		"Content-Security-Policy":      "default-src 'none'",
+		"Cache-Control":                "no-store",
+		"X-Content-Type-Options":       "nosniff",
+		"Cross-Origin-Resource-Policy": "same-origin",
+		"Referrer-Policy":              "strict-origin",
+	} {
+		if got := header.Get(name); got != want {
+			t.Errorf("got %s: %q, want %q", name, got, want)
+		}
+	}
+	if got := strings.Join(header.Values("Vary"), ", "); got != "Origin, Accept-Language" {
+		t.Errorf("got Vary: %q", got)
+	}
+}

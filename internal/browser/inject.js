@@ -1,0 +1,493 @@
+// Puts the captcha in front of what an application's page sends to its server.
+//
+// A protected form is held back until this browser has a clearance, and a call
+// by fetch or XMLHttpRequest that the gate refused is made once more when it
+// has one. The clearance is earned in a frame on our own page, shown in a
+// dialog when a person is needed; the page's data stays in the page.
+//
+// The server decides, not this script: without it a request is refused.
+(() => {
+  "use strict";
+  const element = document.currentScript;
+  if (element?.dataset.captcha !== "inject") return;
+  const { origin } = self; // "null" in a sandbox, where no cookie works
+  const { src } = element; // before a <base> can change what it means
+  if (new URL(src).origin !== origin) return;
+
+  const mark = "__caddycaptcha";
+  if (window[mark]) { // the script of another policy was here
+    window[mark].protect(src, element.dataset);
+    return;
+  }
+  const policies = new Map();
+  function protect(src, { policy: name, forms }) {
+    if (!policies.has(name)) policies.set(name, new Policy(name, new URL("page", src).href));
+    if (forms) policies.get(name).selectors.add(forms);
+  }
+  Object.defineProperty(window, mark, { value: Object.freeze({ protect }) });
+
+  // What the page does to these later does not concern us. Methods are called
+  // on the prototypes because a field named "matches" hides the form's own.
+  const { addEventListener, removeEventListener, dispatchEvent } = EventTarget.prototype;
+  const { matches, toggleAttribute } = Element.prototype;
+  const getter = (type, name) => Object.getOwnPropertyDescriptor(type.prototype, name).get;
+  const baseURI = getter(Node, "baseURI");
+
+  // Returns what is no URL as it is.
+  function resolve(url) {
+    try {
+      return new URL(url, baseURI.call(document)).href;
+    } catch {
+      return String(url);
+    }
+  }
+
+  const isOurs = (url) => URL.canParse(url) && new URL(url).origin === origin;
+
+  // ---- The dialog ----
+
+  const dialogs = new Set();
+
+  class Policy {
+    selectors = new Set();
+    #asking = null;
+
+    constructor(name, page) {
+      this.name = name;
+      this.page = page;
+    }
+
+    // Whether this browser has a clearance now. Calls at the same time share
+    // one dialog.
+    cleared() {
+      this.#asking ??= new Promise((done) => dialogs.add(new Dialog(this, done)))
+        .finally(() => { this.#asking = null; });
+      return this.#asking;
+    }
+  }
+
+  async function cleared(needed) {
+    for (const policy of needed) {
+      if (!(await policy.cleared())) return false;
+    }
+    return true;
+  }
+
+  const texts = {
+    "zh-CN": { title: "安全验证", close: "关闭" },
+    "zh-TW": { title: "安全驗證", close: "關閉" },
+    en: { title: "Security check", close: "Close" },
+  };
+
+  function language() {
+    const tag = [document.documentElement.lang, ...navigator.languages].find((tag) => /^(zh|en)\b/i.test(tag));
+    if (!/^zh/i.test(tag)) return "en";
+    return /hant|-(tw|hk|mo)\b/i.test(tag) ? "zh-TW" : "zh-CN";
+  }
+
+  // How long a frame may say nothing before the person gets to see it, with a
+  // way out: something is wrong with it.
+  const silence = { loaded: 2000, loading: 10000 };
+
+  // A Dialog holds the frame in a shadow root, out of reach of the page's
+  // style sheets, and is styled by properties, which no policy for styles
+  // forbids. It has its size from the start, so that a widget can measure
+  // itself before it is shown.
+  class Dialog {
+    #host = document.createElement("div");
+    #dialog = document.createElement("dialog");
+    #close = document.createElement("button");
+    #frame = document.createElement("iframe");
+    #timers = [];
+    #heard = false;
+    #removed = new MutationObserver(() => this.#host.isConnected || this.end(false));
+    #done;
+
+    constructor(policy, done) {
+      this.policy = policy;
+      this.#done = done;
+      const { title, close } = texts[language()];
+
+      this.#host.style.cssText = "all: initial !important";
+      this.#dialog.setAttribute("aria-label", title);
+      Object.assign(this.#dialog.style, {
+        position: "fixed", inset: "0", margin: "0", border: "0", padding: "0",
+        display: "block", width: "100%", height: "100%", maxWidth: "none", maxHeight: "none",
+        overflow: "hidden", background: "rgb(0 0 0 / 50%)", visibility: "hidden", pointerEvents: "none",
+      });
+      this.#frame.title = title;
+      this.#frame.src = policy.page;
+      // Our page sets no color scheme; under another one browsers would paint
+      // it opaque.
+      Object.assign(this.#frame.style, { width: "100%", height: "100%", border: "0", colorScheme: "light" });
+      this.#close.type = "button";
+      this.#close.hidden = true;
+      this.#close.setAttribute("aria-label", close);
+      this.#close.textContent = "×";
+      Object.assign(this.#close.style, {
+        position: "absolute", top: "12px", insetInlineEnd: "12px", width: "44px", height: "44px", border: "0",
+        borderRadius: "50%", background: "#fff", color: "#222", font: "24px/1 system-ui, sans-serif", cursor: "pointer",
+      });
+
+      this.#close.addEventListener("click", () => this.end(false));
+      this.#dialog.addEventListener("close", () => this.end(false)); // Esc
+      this.#frame.addEventListener("load", () => this.#expectWord(silence.loaded), { once: true });
+      this.#dialog.append(this.#frame, this.#close);
+      this.#host.attachShadow({ mode: "closed" }).append(this.#dialog);
+      document.documentElement.append(this.#host);
+      this.#removed.observe(document, { childList: true, subtree: true });
+      this.#expectWord(silence.loading);
+    }
+
+    isFrom(message) {
+      return message.source === this.#frame.contentWindow;
+    }
+
+    hear(state) {
+      if (state === "passed" || state === "closed") this.end(state === "passed");
+      if (state !== "show") return;
+      this.#heard = true;
+      this.#show(this.#frame);
+    }
+
+    end(passed) {
+      if (!dialogs.delete(this)) return;
+      this.#timers.forEach(clearTimeout);
+      this.#removed.disconnect();
+      this.#dialog.close(); // gives the focus back
+      this.#host.remove();
+      this.#done(passed);
+    }
+
+    #expectWord(within) {
+      this.#timers.push(setTimeout(() => this.#heard || this.#show(this.#close), within));
+    }
+
+    #show(focus) {
+      this.#close.hidden = focus !== this.#close;
+      if (!this.#dialog.open) {
+        Object.assign(this.#dialog.style, { visibility: "visible", pointerEvents: "auto" });
+        this.#dialog.showModal();
+      }
+      focus.focus();
+    }
+  }
+
+  window.addEventListener("message", (event) => {
+    for (const dialog of dialogs) {
+      if (!dialog.isFrom(event)) continue;
+      event.stopImmediatePropagation(); // the page's listeners do not expect it
+      if (event.origin === origin && event.data?.captcha === dialog.policy.name) dialog.hear(event.data.state);
+    }
+  }, true);
+
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) dialogs.forEach((dialog) => dialog.end(false));
+  });
+
+  // ---- Forms ----
+
+  const { submit, requestSubmit } = HTMLFormElement.prototype;
+  const methodOf = getter(HTMLFormElement, "method");
+  const actionOf = getter(HTMLFormElement, "action");
+  const isConnected = getter(Node, "isConnected");
+
+  const held = new Map(); // form -> the submission that waits for a clearance
+  let released = null; // the submission that goes on right now
+
+  // Browsers before 2023 leave the submitter out.
+  const hasSnapshots = (() => {
+    const form = document.createElement("form");
+    const button = document.createElement("button");
+    button.name = "name";
+    form.append(button);
+    return new FormData(form, button).has("name");
+  })();
+
+  // The policies whose clearance a submission needs. One that leaves our
+  // origin has no use for a clearance; nor has a dialog's, which sends
+  // nothing; and a button that makes a GET of a protected POST form sends
+  // something else than the form that was protected.
+  function needs(form, submitter) {
+    const method = submitter?.formMethod || methodOf.call(form);
+    const action = submitter?.hasAttribute("formaction") ? submitter.formAction : actionOf.call(form);
+    if (method === "dialog" || (method === "get" && methodOf.call(form) === "post") || !isOurs(action)) return [];
+    return [...policies.values()].filter(({ selectors }) => [...selectors].some((selector) => matches.call(form, selector)));
+  }
+
+  // Holds a submission back. A later one of the same form takes its place, as
+  // it would take the place of a navigation. What is sent is what the form
+  // holds now, whatever the page does to its fields meanwhile.
+  function hold(form, submitter, needed) {
+    const waits = held.has(form);
+    held.set(form, { form, submitter, entries: hasSnapshots ? new FormData(form, submitter) : null });
+    if (waits) return;
+    cleared(needed).then((passed) => {
+      const submission = held.get(form);
+      held.delete(form);
+      if (passed) release(submission);
+    });
+  }
+
+  // Lets the browser submit the form itself, with its own submitter. A
+  // submitter of null is a form submitted without one, undefined a call of
+  // submit().
+  function release(submission) {
+    const { form, submitter } = submission;
+    released = submission;
+    let button = submitter;
+    if (submitter && submitter.form !== form) { // the page has removed it
+      button = submitter.cloneNode();
+      button.removeAttribute("form");
+      button.hidden = true;
+      HTMLFormElement.prototype.append.call(form, button);
+    }
+    const invalid = matches.call(form, ":invalid:not([novalidate])"); // it was valid when it was submitted
+    try {
+      if (invalid) toggleAttribute.call(form, "novalidate", true);
+      if (submitter === undefined) submit.call(form);
+      else requestSubmit.call(form, button);
+    } finally {
+      released = null;
+      if (invalid) toggleAttribute.call(form, "novalidate", false);
+      if (button !== submitter) button.remove();
+    }
+  }
+
+  // This listener is the first to run. Whether the page prevents the default
+  // is known only after its last listener, which need not be reached by the
+  // event and may cancel it in ways that leave no trace if we have canceled it
+  // before. So the page gets an event of its own, once, and the browser's goes
+  // no further.
+  window.addEventListener("submit", (event) => {
+    const { target: form, submitter } = event;
+    if (form === released?.form) {
+      event.stopImmediatePropagation(); // the page has seen it
+      return;
+    }
+    // An event made by the page submits nothing.
+    if (!event.isTrusted || event.defaultPrevented || !needs(form, submitter).length) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (held.has(form)) return; // a double click
+    const own = new SubmitEvent("submit", { bubbles: true, cancelable: true, submitter });
+    if (!dispatchEvent.call(form, own)) return;
+    const needed = needs(form, submitter); // the page may have changed the form
+    if (needed.length) hold(form, submitter, needed);
+    else release({ form, submitter, entries: null });
+  }, true);
+
+  window.addEventListener("formdata", (event) => {
+    if (event.target !== released?.form || !released.entries) return;
+    event.stopImmediatePropagation(); // the page has seen it
+    const data = event.formData;
+    const charset = data.get("_charset_"); // a snapshot knows nothing of the document's
+    for (const name of new Set(data.keys())) data.delete(name);
+    for (const [name, value] of released.entries) data.append(name, name === "_charset_" ? charset ?? value : value);
+  }, true);
+
+  Object.assign(HTMLFormElement.prototype, {
+    submit() {
+      const needed = needs(this);
+      if (needed.length && isConnected.call(this)) hold(this, undefined, needed);
+      else submit.call(this);
+    },
+  });
+
+  // ---- Calls ----
+
+  const curable = new Set(["missing", "rejected", "expired", "replayed"]);
+
+  // The policy that refused a call to our origin, if a captcha can help. What
+  // was redirected is repeated only when that changes nothing: before the
+  // redirect the application may have acted.
+  function refusedBy(call, answer) {
+    if (answer.status !== 403 || !isOurs(call.url) || !isOurs(answer.url)) return undefined;
+    if (!["GET", "HEAD"].includes(call.method.toUpperCase()) && withoutHash(answer.url) !== withoutHash(call.url)) return undefined;
+    return curable.has(answer.header("Captcha-Outcome")) ? policies.get(answer.header("Captcha-Policy")) : undefined;
+  }
+
+  const withoutHash = (url) => url.split("#", 1)[0];
+
+  const { fetch } = window;
+
+  Object.assign(window, {
+    async fetch(input) {
+      let request = new Request(...arguments);
+      if (!isOurs(request.url)) return fetch(request);
+      for (const tried = new Set(); ;) {
+        const spare = request.clone();
+        const response = await fetch(request);
+        const { status, url, headers } = response;
+        const policy = refusedBy(request, { status, url, header: (name) => headers.get(name) });
+        if (!policy || tried.has(policy) || !(await unlessAborted(request.signal, policy.cleared()))) return response;
+        response.body?.cancel();
+        tried.add(policy);
+        request = spare;
+      }
+    },
+  });
+
+  function unlessAborted(signal, promise) {
+    return new Promise((done, fail) => {
+      const stop = () => fail(signal.reason);
+      if (signal.aborted) stop();
+      signal.addEventListener("abort", stop);
+      promise.then(done).finally(() => signal.removeEventListener("abort", stop));
+    });
+  }
+
+  // An XMLHttpRequest makes the refused call and its repetition; the page does
+  // not get the events of the former. A synchronous call cannot wait and is
+  // left alone.
+  const { open, setRequestHeader, send, abort } = XMLHttpRequest.prototype;
+  const eventTypes = ["readystatechange", "loadstart", "progress", "load", "error", "timeout", "abort", "loadend"];
+  const calls = new WeakMap(); // XMLHttpRequest -> its call
+
+  // The page's listeners run after ours when ours are the first, which is sure
+  // only for a new object. A call with listeners for its upload is preflighted
+  // on its way to another origin, so those wait until the page has use for
+  // them, and go if the call leaves our origin.
+  const uploadOf = getter(XMLHttpRequest, "upload");
+  const uploads = new WeakMap(); // XMLHttpRequestUpload -> the listener
+
+  window.XMLHttpRequest = new Proxy(XMLHttpRequest, {
+    construct(...all) {
+      const xhr = Reflect.construct(...all);
+      for (const type of eventTypes) addEventListener.call(xhr, type, notice);
+      return xhr;
+    },
+  });
+  XMLHttpRequest.prototype.constructor = XMLHttpRequest;
+
+  Object.defineProperty(XMLHttpRequest.prototype, "upload", {
+    get() {
+      const upload = uploadOf.call(this);
+      if (!uploads.has(upload)) {
+        const listener = (event) => { if (calls.get(this)?.repeats) event.stopImmediatePropagation(); };
+        uploads.set(upload, listener);
+        for (const type of eventTypes) addEventListener.call(upload, type, listener);
+      }
+      return upload;
+    },
+  });
+
+  Object.assign(XMLHttpRequest.prototype, {
+    open(method, url) {
+      const before = calls.get(this);
+      const [, , isAsync, ...credentials] = arguments;
+      if (arguments.length < 3 || isAsync) {
+        calls.set(this, {
+          method: String(method), url: resolve(url), credentials, headers: [], body: null,
+          tried: new Set(),
+          policy: null, // what refused it, while it is hidden
+          hidden: [], // the events the page did not get
+          ours: false, // while we call open and send
+          repeats: false,
+        });
+      } else {
+        calls.delete(this);
+      }
+      try {
+        open.apply(this, arguments);
+      } catch (error) {
+        calls.set(this, before);
+        throw error;
+      }
+    },
+
+    setRequestHeader(name, value) {
+      setRequestHeader.apply(this, arguments);
+      calls.get(this)?.headers.push([name, value]);
+    },
+
+    send(body = null) {
+      const call = calls.get(this);
+      if (call && isOurs(call.url)) {
+        call.body = copy(body);
+      } else if (call) {
+        const upload = uploadOf.call(this);
+        for (const type of eventTypes) removeEventListener.call(upload, type, uploads.get(upload));
+        uploads.delete(upload);
+      }
+      send.call(this, body);
+    },
+
+    abort() {
+      const call = calls.get(this);
+      if (call?.policy) {
+        call.policy = null;
+        // The browser takes a call that waits for the person as done, and
+        // would not tell the page that it was aborted.
+        if (this.readyState === XMLHttpRequest.DONE) start(this, call, "GET", src);
+      }
+      abort.call(this);
+    },
+  });
+
+  function notice(event) {
+    const call = calls.get(this);
+    if (call && isHidden(this, call, event)) event.stopImmediatePropagation();
+  }
+
+  function isHidden(xhr, call, event) {
+    if (call.ours) return true;
+    if (event.type === "readystatechange" && xhr.readyState === XMLHttpRequest.HEADERS_RECEIVED) {
+      const { status, responseURL: url } = xhr;
+      const policy = refusedBy(call, { status, url, header: (name) => xhr.getResponseHeader(name) });
+      if (policy && !call.tried.has(policy)) call.policy = policy;
+    }
+    if (!call.policy) return false;
+    if (["error", "timeout", "abort"].includes(event.type)) { // the refusal broke off
+      call.policy = null;
+      dispatchEvent.call(xhr, new Event("readystatechange"));
+      return false;
+    }
+    if (event.type !== "readystatechange") call.hidden.push(event);
+    if (event.type === "loadend") repeat(xhr, call);
+    return true;
+  }
+
+  async function repeat(xhr, call) {
+    const { policy } = call;
+    const passed = await policy.cleared();
+    if (calls.get(xhr) !== call || call.policy !== policy) return; // aborted or opened anew
+    call.policy = null;
+    if (passed) {
+      call.tried.add(policy);
+      call.hidden = [];
+      start(xhr, call, call.method, call.url, call.credentials, call.headers, call.body);
+      return;
+    }
+    dispatchEvent.call(xhr, new Event("readystatechange"));
+    for (const { type, lengthComputable, loaded, total } of call.hidden) {
+      if (calls.get(xhr) === call) dispatchEvent.call(xhr, new ProgressEvent(type, { lengthComputable, loaded, total }));
+    }
+  }
+
+  // Starts a call that the page takes for the one under way: it has seen that
+  // one begin and send its body.
+  function start(xhr, call, method, url, credentials = [], headers = [], body = null) {
+    call.ours = call.repeats = true;
+    try {
+      open.call(xhr, method, url, true, ...credentials);
+      for (const [name, value] of headers) setRequestHeader.call(xhr, name, value);
+      send.call(xhr, body);
+    } finally {
+      call.ours = false;
+    }
+  }
+
+  // The page may change what it has sent.
+  function copy(body) {
+    if (body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return new Blob([body]); // neither has a type
+    if (body instanceof URLSearchParams) return new URLSearchParams(body);
+    if (body instanceof Document) return body.cloneNode(true);
+    if (!(body instanceof FormData)) return body;
+    const data = new FormData();
+    for (const [name, value] of body) data.append(name, value);
+    return data;
+  }
+
+  protect(src, element.dataset);
+})();

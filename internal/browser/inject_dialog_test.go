@@ -1,0 +1,199 @@
+package browser_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"image/color"
+	"image/png"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/accessibility"
+	"github.com/chromedp/chromedp"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"
+)
+
+func TestDialogWithoutAWordCanBeClosed(t *testing.T) {
+	for _, mode := range []string{"silent", "broken"} {
+		t.Run(mode, func(t *testing.T) {
+			g := serveApp(t, &gated{policies: []string{"login"}, mode: mode, body: loginForm}).start()
+			ctx := g.open(t, click("#go"), browsertest.Await(shown), chromedp.KeyEvent("\r"), // the focus is on the button
+				browsertest.Await("!("+shown+") && document.activeElement === go"))
+			do(t, ctx, click("#go"), browsertest.Await(shown), chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+				width, err := chromedp.Run(ctx, chromedp.Evaluate[float64]("innerWidth"))
+				if err != nil {
+					return err
+				}
+				return chromedp.Do(ctx, chromedp.MouseClickXY(width-30, 30))
+			}), browsertest.Await("!("+shown+")"))
+			if got := g.requests(); len(got) != 0 {
+				t.Errorf("received %q, want nothing", got)
+			}
+		})
+	}
+}
+
+func TestDialogThatSpeaksHasNoSecondCloseButton(t *testing.T) {
+	g := serveApp(t, &gated{policies: []string{"login"}, body: loginForm}).start()
+	ctx := g.open(t, click("#go"), g.asked(1), chromedp.Sleep(3*time.Second)) // longer than its silence is borne
+	if got := strings.Count(accessibleNames(t, ctx), "button Close\n"); got != 1 {
+		t.Errorf("%d close buttons, want the page's", got)
+	}
+	do(t, ctx, g.solve(1), browsertest.Await("document.title === 'received'"))
+}
+
+func TestOnlyTheFrameIsHeard(t *testing.T) {
+	g := serveApp(t, &gated{policies: []string{"login"}, mode: "confused", body: loginForm + `<iframe srcdoc="<script>
+		setInterval(() => { for (const state of ['show', 'passed', 'closed']) parent.postMessage({ captcha: 'login', state }, '*') }, 5)</script>"></iframe>
+		<script>addEventListener("message", ({ data }) => { window.heard = data });
+		f.onsubmit = () => setInterval(() => postMessage({ captcha: "login", state: "passed" }, "*"), 5)</script>`}).start()
+	ctx := g.open(t, click("#go"), g.asked(1), js("window.heard = null"), browsertest.Await("window.heard"))
+	if got := g.requests(); len(got) != 0 {
+		t.Errorf("received %q, want nothing before the captcha is solved", got)
+	}
+	do(t, ctx, g.solve(1), browsertest.Await("document.title === 'received'"))
+}
+
+func TestThePageDoesNotHearTheFrame(t *testing.T) {
+	g := serveApp(t, &gated{policies: []string{"login"}, body: `<form method="post" action="/login" id="f" target="inner"><button id="go">Go</button></form><iframe name="inner"></iframe>
+		<script>addEventListener("message", (event) => note(JSON.parse(event.data)), true)</script>`}).start()
+	ctx := g.open(t, click("#go"), g.solve(1), g.receives(1))
+	expectNoProblems(t, ctx)
+	expectEqual(t, "heard by the page", notes(t, ctx), "")
+}
+
+// The policy lets in our script, by its path, and our frame; nothing else.
+const strictCSP = "default-src 'none'; script-src 'nonce-app' {origin}/.captcha/login/captcha.js; frame-src {origin}/.captcha/login/page; connect-src 'self'; form-action 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+func TestStrictPageNeedsNoMoreThanScriptAndFrame(t *testing.T) {
+	g := serveApp(t, &gated{policies: []string{"login"}, body: loginForm}).start()
+	g.csp = strings.ReplaceAll(strictCSP, "{origin}", g.server.URL)
+	ctx := g.open(t, click("#go"), g.solve(1), browsertest.Await("document.title === 'received'"))
+	expectNoProblems(t, ctx)
+}
+
+func TestHostilePage(t *testing.T) {
+	g := serveApp(t, &gated{policies: []string{"login"}, head: `<style>
+		* { all: unset !important; display: none !important; visibility: hidden !important; pointer-events: none !important; z-index: -1 !important }
+		html, head ~ body, form, button { display: block !important; visibility: visible !important; pointer-events: auto !important } button { width: 40px; height: 20px } </style>`,
+		body: loginForm + `<script>
+		for (const name of ["localStorage", "indexedDB"]) Object.defineProperty(window, name, { get() { throw new Error(name) } });
+		f.onsubmit = () => { document.body.replaceChildren(f); document.documentElement.style.transform = "scale(0.1)" };
+		</script>`}).start()
+	ctx := g.open(t, js("go.click()"), g.asked(1), js("f.a.focus()"), g.solve(1), browsertest.Await("document.title === 'received'"))
+	expectEqual(t, "received", g.requests(), []string{"POST /login application/x-www-form-urlencoded\na=b&n=v"})
+	expectNoProblems(t, ctx)
+}
+
+func TestPageThatRemovesTheDialogIsNotStuck(t *testing.T) {
+	g := serveApp(t, &gated{policies: []string{"login"}, body: loginForm}).start()
+	ctx := g.open(t, click("#go"), g.asked(1), js("document.documentElement.lastChild.remove()"))
+	do(t, ctx, click("#go"), g.solve(2), browsertest.Await("document.title === 'received'"))
+	if got := g.requests(); len(got) != 1 {
+		t.Errorf("received %q, want one form", got)
+	}
+}
+
+func TestPageInADialogOfItsOwn(t *testing.T) {
+	g := serveApp(t, &gated{policies: []string{"login"}, body: `<dialog id="d">` + loginForm + `</dialog><script>d.showModal()</script>`}).start()
+	g.open(t, click("#go"), g.giveUp(1), browsertest.Await("d.open"), click("#go"), g.solve(2), browsertest.Await("document.title === 'received'"))
+}
+
+func TestOneGlobalThatNobodySees(t *testing.T) {
+	names := func(policies ...string) []string {
+		g := serveApp(t, &gated{policies: policies}).start()
+		all, err := chromedp.Run(g.open(t), chromedp.Evaluate[[]string]("Object.getOwnPropertyNames(window)"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	before := strings.Join(names(), " ") + " "
+	var added []string
+	for _, name := range names("login", "pay") {
+		if !strings.Contains(before, name+" ") {
+			added = append(added, name)
+		}
+	}
+	expectEqual(t, "new globals", added, []string{"__caddycaptcha"})
+	g := serveApp(t, &gated{policies: []string{"login"}}).start()
+	do(t, g.open(t), browsertest.Await(`!Object.keys(window).includes("__caddycaptcha") && fetch.name === "fetch" && fetch.length === 1
+		&& ["open", "send", "abort", "setRequestHeader"].every((name) => Object.keys(Object.getOwnPropertyDescriptors(XMLHttpRequest.prototype)).includes(name))
+		&& document.documentElement.children.length === 2`))
+}
+
+func TestLanguages(t *testing.T) {
+	for _, test := range []struct{ page, browser, want string }{
+		{"zh-CN", "en", "安全验证"},
+		{"zh-Hant", "en", "安全驗證"},
+		{"en-GB", "zh-CN", "Security check"},
+		{"fr", "de,zh-TW,en", "安全驗證"},
+		{"", "fr", "Security check"},
+	} {
+		g := serveApp(t, &gated{policies: []string{"login"}, body: loginForm}).start()
+		ctx := browsertest.New(t)
+		do(t, ctx, browsertest.Emulate(browsertest.View{Language: test.browser}), chromedp.Navigate(g.server.URL+"/app"), js("document.documentElement.lang = '"+test.page+"'"), click("#go"), g.asked(1))
+		if got := accessibleNames(t, ctx); !strings.Contains(got, "dialog "+test.want+"\n") {
+			t.Errorf("%v: got %s", test, got)
+		}
+	}
+}
+
+// A frame whose color scheme is not the one of its document is painted opaque.
+func TestPageIsSeenBehindTheFrame(t *testing.T) {
+	for _, test := range []struct {
+		name, scheme, head string
+		card               color.NRGBA
+	}{
+		{"light", "light", "", color.NRGBA{0, 0, 255, 255}},
+		{"dark", "dark", "", color.NRGBA{0, 255, 0, 255}},
+		{"dark application", "dark", `<meta name="color-scheme" content="light dark"><style>:root { color-scheme: light dark }</style>`, color.NRGBA{0, 255, 0, 255}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			g := serveApp(t, &gated{policies: []string{"login"}, mode: "card", head: test.head + "<style>body { background: rgb(200 0 0) }</style>", body: loginForm}).start()
+			ctx := browsertest.New(t)
+			do(t, ctx, browsertest.Emulate(browsertest.View{Scheme: test.scheme, Width: 400, Height: 400}), chromedp.Navigate(g.server.URL+"/app"), click("#go"), g.asked(1))
+			shot, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+			if err != nil {
+				t.Fatal(err)
+			}
+			picture, err := png.Decode(bytes.NewReader(shot))
+			if err != nil {
+				t.Fatal(err)
+			}
+			expectEqual(t, "card", color.NRGBAModel.Convert(picture.At(20, 20)), test.card)
+			if behind := color.NRGBAModel.Convert(picture.At(200, 200)).(color.NRGBA); behind.R < 50 || behind.R > 150 || behind.G+behind.B > 0 {
+				t.Errorf("behind the frame: %v, want a dimmed page", behind)
+			}
+		})
+	}
+}
+
+// accessibleNames returns the roles and names of what assistive technology
+// finds in the page.
+func accessibleNames(t *testing.T, ctx context.Context) string {
+	t.Helper()
+	var names strings.Builder
+	do(t, ctx, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		tree, err := chromedp.Call(ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+		if err != nil {
+			return err
+		}
+		for _, node := range tree.Nodes {
+			if node.Role == nil || node.Name == nil {
+				continue
+			}
+			var role, name string
+			if err := errors.Join(json.Unmarshal(node.Role.Value, &role), json.Unmarshal(node.Name.Value, &name)); err != nil {
+				return err
+			}
+			names.WriteString(role + " " + name + "\n")
+		}
+		return nil
+	}))
+	return names.String()
+}

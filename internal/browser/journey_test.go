@@ -1,0 +1,354 @@
+package browser
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"
+)
+
+// In the dialog the page tells who framed it what happens, and nothing else.
+func TestFramed(t *testing.T) {
+	tests := []struct {
+		name string
+		do   func(tab)
+		want string
+	}{
+		{"passed", func(b tab) { b.press("fake-solve") }, "show passed"},
+		{"close button", func(b tab) {
+			b.await("document.getElementById('frame').contentDocument.getElementById('fake-popup')")
+			b.press("captcha-close")
+		}, "show closed"},
+		{"escape", func(b tab) {
+			b.press("fake-close")
+			b.says("closed", "open")
+			b.await("document.activeElement.id === 'frame' || (document.getElementById('frame').focus(), false)")
+			b.do(chromedp.KeyEvent(kb.Escape))
+		}, "show closed"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s, b := newSite(t, "geetest_v3"), newTab(t)
+			b.open(s.app.URL + "/frame")
+			test.do(b)
+			b.await("states.join(' ') === '" + test.want + "'")
+			b.sound()
+		})
+	}
+}
+
+func TestFramedWithAClearance(t *testing.T) {
+	s, b := newSite(t, "geetest_v3"), newTab(t)
+	s.cleared = true
+	b.open(s.app.URL + "/frame")
+	b.await("states.join(' ') === 'passed'")
+	if s.asked != 0 {
+		t.Errorf("got %d challenges, want none", s.asked)
+	}
+	b.sound()
+}
+
+// A protected page in a frame of the application is not the dialog: it must
+// come back by itself.
+func TestARefusedFrameOfTheApplicationReloads(t *testing.T) {
+	s, b := newSite(t, "geetest_v4"), newTab(t)
+	b.open(s.app.URL + "/frame?app")
+	b.says("ready", "start")
+	b.press("captcha-button")
+	b.press("fake-solve")
+	b.await("document.getElementById('frame').contentDocument.getElementById('app') && states.length === 0")
+	b.sound()
+}
+
+func TestThePageItselfWithAClearance(t *testing.T) {
+	s, b := newSite(t, "geetest_v4"), newTab(t)
+	s.cleared = true
+	b.open(s.app.URL + "/form")
+	b.open(s.app.URL + base + "/page")
+	b.says("cleared", "back")
+	b.press("captcha-button")
+	b.await("document.title === 'form'")
+	b.sound()
+}
+
+// A clearance that does not hold ends in an explanation, never in a loop.
+func TestAClearanceThatDoesNotHoldIsExplained(t *testing.T) {
+	noStorage := before(`Object.defineProperty(window, 'sessionStorage', { get() { throw new DOMException('no', 'SecurityError') } })`)
+	for _, storage := range []bool{true, false} {
+		for _, reason := range []string{"none", "binding", "used_up", "expired", "invalid", "something_new"} {
+			t.Run(fmt.Sprintf("%s storage=%t", reason, storage), func(t *testing.T) {
+				s, b := newSite(t, "geetest_v4"), newTab(t)
+				if !storage {
+					b.do(noStorage)
+				}
+				s.reason = reason
+				b.open(s.app.URL + "/login")
+				b.solve("geetest_v4")
+				text := "lost_" + reason
+				if texts[english][text] == "" {
+					text = "lost_invalid"
+				}
+				b.says(text, "retry")
+				if s.pages != 2 || s.asked != 1 {
+					t.Fatalf("got %d pages and %d challenges, want to stop after the second page", s.pages, s.asked)
+				}
+				s.set(func() { s.reason = "" })
+				b.press("captcha-button")
+				b.press("fake-solve")
+				b.await("document.getElementById('app')")
+				if s.pages != 2 || s.asked != 2 {
+					t.Errorf("got %d pages and %d challenges, want two each", s.pages, s.asked)
+				}
+				// The mark is gone: it is not for the next time.
+				s.set(func() { s.reason = "expired" })
+				b.open(s.app.URL + "/form")
+				if storage {
+					b.eval("sessionStorage.clear()") // as after a minute
+				}
+				b.open(s.app.URL + "/login")
+				b.says("ready", "start")
+				b.sound()
+			})
+		}
+	}
+}
+
+func TestALostClearanceStopsTheDialogToo(t *testing.T) {
+	for reason, stops := range map[string]bool{"binding": true, "none": true, "used_up": false} {
+		t.Run(reason, func(t *testing.T) {
+			s, b := newSite(t, "geetest_v4"), newTab(t)
+			s.reason = reason
+			b.open(s.app.URL + "/frame")
+			b.press("fake-solve")
+			b.await("states.join(' ') === 'show passed'")
+			b.open(s.app.URL + "/frame")
+			if stops {
+				b.says("lost_"+reason, "retry")
+			} else {
+				b.says("ready", "start") // and does not pass by itself
+			}
+			b.sound()
+		})
+	}
+}
+
+// Where the browser keeps no cookies, nobody solves in vain.
+func TestBlockedCookiesAreExplainedAtOnce(t *testing.T) {
+	s := newSite(t, "geetest_v4")
+	b := tab{t, withoutCookies(t)}
+	for _, path := range []string{"/login", "/frame"} {
+		b.open(s.app.URL + path)
+		b.says("lost_none", "retry")
+		b.press("captcha-button")
+		b.says("lost_none", "retry")
+	}
+	if s.asked != 0 {
+		t.Errorf("got %d challenges, want none", s.asked)
+	}
+}
+
+// withoutCookies returns a tab of a browser that blocks all cookies.
+func withoutCookies(t *testing.T) context.Context {
+	profile := t.TempDir()
+	if err := os.Mkdir(filepath.Join(profile, "Default"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	preferences := `{"profile":{"default_content_setting_values":{"cookies":2}}}`
+	if err := os.WriteFile(filepath.Join(profile, "Default", "Preferences"), []byte(preferences), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath("/usr/bin/chromium"), chromedp.UserDataDir(profile), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.WSURLReadTimeout(3*time.Minute), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))...)
+	t.Cleanup(stop)
+	ctx, _ := chromedp.NewContext(allocator)
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return ctx
+}
+
+func TestARequestThatWasNotAGet(t *testing.T) {
+	s, b := newSite(t, "geetest_v4"), newTab(t)
+	b.open(s.app.URL + "/form")
+	b.press("send")
+	b.solve("geetest_v4")
+	b.says("resend", "back")
+	b.press("captcha-button")
+	b.await("document.title === 'form'")
+	b.press("send")
+	b.await("document.getElementById('app')")
+	if s.posts != 1 || s.pages != 1 {
+		t.Errorf("got %d posts and %d pages, want one each", s.posts, s.pages)
+	}
+	b.sound()
+}
+
+func TestTwentyAtOnce(t *testing.T) {
+	s, b := newSite(t, "geetest_v3"), newTab(t)
+	b.open(s.app.URL + "/many")
+	const each = "[...document.querySelectorAll('iframe')].every((f) => { const d = f.contentDocument; return "
+	b.await(each + "d.getElementById('captcha-button') && d.getElementById('captcha-button').textContent === 'Start the check' })")
+	b.await(each + "d.getElementById('captcha-button').click(), d.getElementById('fake-solve') })")
+	b.await(each + "d.getElementById('fake-solve').click(), true })")
+	b.await(each + "d.getElementById('app') })")
+	if len(s.proofs) != 20 || s.pages != 20 {
+		t.Errorf("got %d proofs and %d pages, want 20 each", len(s.proofs), s.pages)
+	}
+	b.sound()
+}
+
+// A tab in the background asks for nothing. When it is looked at, another one
+// may have passed for it.
+func TestAHiddenTabWaits(t *testing.T) {
+	s, b := newSite(t, "geetest_v4"), newTab(t, before(`if (!sessionStorage.seen) Object.defineProperty(document, 'hidden', { get: () => !sessionStorage.seen })`))
+	b.open(s.app.URL + "/login")
+	b.says("loading", "")
+	b.await("document.readyState === 'complete'")
+	if s.asked != 0 {
+		t.Fatalf("got %d challenges, want none", s.asked)
+	}
+	b.eval("document.cookie = 'captcha-login=passed; path=/'; sessionStorage.seen = 1; document.dispatchEvent(new Event('visibilitychange'))")
+	b.await("document.getElementById('app')")
+	if s.asked != 0 {
+		t.Errorf("got %d challenges, want none", s.asked)
+	}
+	b.sound()
+}
+
+func TestBackAndForward(t *testing.T) {
+	s, b := newSite(t, "geetest_v4"), newTab(t)
+	b.open(s.app.URL + "/form")
+	b.open(s.app.URL + "/login")
+	b.solve("geetest_v4")
+	b.await("document.getElementById('app')")
+	b.eval("setTimeout(() => history.back())")
+	b.await("document.title === 'form'")
+	b.eval("setTimeout(() => history.forward())")
+	b.await("document.getElementById('app')")
+	b.sound()
+}
+
+// A page from the back-forward cache may have been passed since.
+func TestAPageFromTheCacheStartsAnew(t *testing.T) {
+	s, b := newSite(t, "geetest_v4"), newTab(t)
+	b.open(s.app.URL + "/login")
+	b.says("ready", "start")
+	b.eval("document.cookie = 'captcha-login=passed; path=/'; window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+	b.await("document.getElementById('app')")
+
+	b = newTab(t)
+	b.open(s.app.URL + base + "/page")
+	b.says("ready", "start")
+	b.eval("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+	b.solve("geetest_v4")
+	b.says("resend", "back")
+	b.sound()
+}
+
+func TestKeyboardOnly(t *testing.T) {
+	for _, kind := range providerKinds {
+		t.Run(kind, func(t *testing.T) {
+			s, b := newSite(t, kind), newTab(t)
+			s.verifies = []refusal{{status: 403, outcome: "rejected", proof: "spent"}}
+			b.open(s.app.URL + "/login")
+			first := "captcha-button"
+			if kind == "intl" {
+				first = "fake-tick"
+			}
+			tab := func(id string) {
+				b.await(`(e => e && !e.hidden)(document.getElementById('` + id + `'))`)
+				b.do(chromedp.KeyEvent(kb.Tab))
+				b.await(`document.activeElement.id === '` + id + `' && document.activeElement.matches(':focus-visible')`)
+			}
+			tab(first)
+			if kind != "intl" {
+				b.await(`getComputedStyle(document.activeElement).outlineStyle === 'solid'`)
+			}
+			b.do(chromedp.KeyEvent(kb.Enter))
+			b.await(`document.activeElement.id === 'fake-solve'`)
+			b.do(chromedp.KeyEvent(kb.Enter))
+			b.says("rejected", "retry")
+			b.await(`document.activeElement.id === 'captcha-button'`) // goes on from there
+			b.do(chromedp.KeyEvent(kb.Enter))
+			if kind == "intl" {
+				tab("fake-tick")
+				b.do(chromedp.KeyEvent(kb.Enter))
+			}
+			b.await(`document.activeElement.id === 'fake-solve'`)
+			b.do(chromedp.KeyEvent(kb.Enter))
+			b.await("document.getElementById('app')")
+			b.sound()
+		})
+	}
+}
+
+func TestForScreenReaders(t *testing.T) {
+	s, b := newSite(t, "geetest_v4"), newTab(t)
+	b.open(s.app.URL + "/login")
+	b.says("ready", "start")
+	for _, rule := range []string{
+		`document.querySelectorAll('h1').length === 1`,
+		`document.getElementById(document.querySelector('main').getAttribute('aria-labelledby')).localName === 'h1'`,
+		`document.getElementById('captcha-status').getAttribute('aria-live') === 'polite'`,
+		`document.title && document.documentElement.lang === 'en' && document.documentElement.dir === 'ltr'`,
+		`[...document.querySelectorAll('button')].every((b) => b.type === 'button' && (b.textContent.trim() || b.hidden))`,
+		`document.getElementById('captcha-close').hidden`,
+		`document.getElementById('captcha-host').textContent === location.host`,
+		`document.getElementById('captcha-button').getBoundingClientRect().height >= 44`,
+	} {
+		b.await(rule)
+	}
+	b.sound()
+}
+
+func TestReducedMotion(t *testing.T) {
+	for _, reduced := range []bool{true, false} {
+		s, b := newSite(t, "geetest_v4"), newTab(t, browsertest.Emulate(browsertest.View{ReducedMotion: reduced}))
+		s.mode = "stalled"
+		b.open(s.app.URL + "/login")
+		b.says("loading", "")
+		b.await(fmt.Sprintf(`getComputedStyle(document.getElementById('captcha-status'), '::before').animationName === %q`, map[bool]string{true: "none", false: "turn"}[reduced]))
+	}
+}
+
+func TestWithoutScripts(t *testing.T) {
+	s, b := newSite(t, "geetest_v4"), newTab(t)
+	if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+		t.Fatal(err)
+	}
+	b.open(s.app.URL + "/login")
+	b.await(`document.body.innerText.includes("This check needs JavaScript") && !document.body.innerText.includes("Loading")`)
+	b.sound()
+}
+
+func TestNoOtherOriginCanFrameThePage(t *testing.T) {
+	s, b := newSite(t, "geetest_v4"), newTab(t)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, `<!doctype html><script>window.got = []; addEventListener('message', (e) => got.push(e.data))</script>
+			<iframe id=frame src="%s/page" onload="window.loaded = true"></iframe>`, s.app.URL+base)
+	}))
+	t.Cleanup(other.Close)
+	b.open(other.URL)
+	b.await("window.loaded && got.length === 0")
+	if got := strings.Join(browsertest.Problems(b.ctx), "\n"); !strings.Contains(got, "frame-ancestors 'self'") {
+		t.Errorf("got %q, want the frame refused", got)
+	}
+	if s.asked != 0 {
+		t.Errorf("got %d challenges, want none", s.asked)
+	}
+}

@@ -1,0 +1,61 @@
+package browser
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"
+)
+
+// The page fits every width, in every language. With CAPTCHA_SCREENSHOTS, the
+// name of a directory, its looks are kept there.
+func TestLooks(t *testing.T) {
+	dir := os.Getenv("CAPTCHA_SCREENSHOTS")
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	phone := browsertest.View{Width: 320, Height: 568, Phone: true}
+	desktop := browsertest.View{Width: 1280, Height: 800}
+	states := []struct {
+		name, kind, path string
+		reach            func(*site, tab)
+	}{
+		{"ready", "geetest_v4", "/login", func(_ *site, b tab) { b.await(`!document.getElementById('captcha-button').hidden`) }},
+		{"tick", "intl", "/login", func(_ *site, b tab) { b.await(`document.getElementById('fake-tick')`) }},
+		{"error", "geetest_v3", "/login", func(_ *site, b tab) { b.await(`document.querySelector('[data-state=error]')`) }},
+		{"frame", "geetest_v4", "/frame", func(_ *site, b tab) {
+			b.await(`states.length && document.getElementById('frame').contentDocument.getElementById('fake-popup')`)
+			b.eval(`document.getElementById('frame').contentWindow.fake.close()`)
+		}},
+	}
+	for _, state := range states {
+		for _, lang := range []string{"en", "zh-CN", "zh-TW"} {
+			for _, scheme := range []string{"light", "dark"} {
+				for size, view := range map[string]browsertest.View{"phone": phone, "desktop": desktop} {
+					if state.name != "ready" && lang == "zh-TW" {
+						continue
+					}
+					name := fmt.Sprintf("%s-%s-%s-%s", state.name, lang, scheme, size)
+					t.Run(name, func(t *testing.T) {
+						s, b := newSite(t, state.kind), newTab(t)
+						if state.name == "error" {
+							s.mode = "missing"
+						}
+						view.Scheme, view.Language = scheme, lang
+						b.do(browsertest.Emulate(view))
+						b.open(s.app.URL + state.path)
+						state.reach(s, b)
+						b.await(`document.documentElement.scrollWidth <= innerWidth`)
+						if state.path == "/login" {
+							b.await(`document.documentElement.lang === '` + lang + `'`)
+						}
+						b.do(browsertest.Screenshot(filepath.Join(dir, name+".png")))
+						b.sound()
+					})
+				}
+			}
+		}
+	}
+}

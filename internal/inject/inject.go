@@ -1,0 +1,188 @@
+// Package inject puts one script element into the HTML pages that another
+// handler answers with.
+package inject
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"html"
+	"net/http"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// Options say what is put into pages.
+type Options struct {
+	// ScriptURL is the script's URL and FramePath the path of the page that
+	// the script frames. Both are absolute paths of the page's own origin.
+	ScriptURL, FramePath string
+
+	// Integrity is the script's integrity metadata, such as sha256-….
+	Integrity string
+
+	// Policy and Forms are handed to the script.
+	Policy, Forms string
+
+	// Log, if there is one, is called when a page is left as it was though a
+	// person might have needed the script there.
+	Log func(*http.Request, Reason)
+}
+
+// Reason says why a page was left as it was.
+type Reason string
+
+// These are the reasons. That an answer is no page is none.
+const (
+	NotASCII       Reason = "its charset does not contain ASCII"
+	Encoded        Reason = "its Content-Encoding is none of gzip, br and zstd"
+	Sandboxed      Reason = "its Content-Security-Policy has a sandbox without allow-scripts and allow-same-origin"
+	Isolated       Reason = "its Cross-Origin-Embedder-Policy keeps the captcha's frame out"
+	NotHTML        Reason = "it does not begin like HTML, in spite of its Content-Type"
+	NoPlace        Reason = "its first 64 KB hold no place for a script"
+	Broken         Reason = "it is shorter than its header says, or cannot be decoded, and was cut off"
+	EndsUnfinished Reason = "it ends within a tag, a comment or its title"
+)
+
+// Injector puts a script element into pages.
+type Injector struct {
+	options   Options
+	element   string // up to where the nonce goes
+	tagSuffix string
+	csp       cspSources
+}
+
+// New returns an injector.
+func New(options Options) *Injector {
+	var element strings.Builder
+	element.WriteString("<script")
+	// A page with an Integrity-Policy runs only scripts that are fetched in
+	// CORS mode, for which there is crossorigin.
+	for _, attribute := range [...][2]string{
+		{"src", options.ScriptURL},
+		{"integrity", options.Integrity},
+		{"crossorigin", "anonymous"},
+		{"data-captcha", "inject"},
+		{"data-policy", options.Policy},
+		{"data-forms", options.Forms},
+	} {
+		element.WriteString(" " + attribute[0] + `="` + html.EscapeString(attribute[1]) + `"`)
+	}
+	digest := sha256.Sum256([]byte(element.String() + " " + options.FramePath))
+	return &Injector{
+		options:   options,
+		element:   element.String(),
+		tagSuffix: "-captcha-" + hex.EncodeToString(digest[:6]),
+		csp:       newCSPSources(options),
+	}
+}
+
+// script returns the element, with the nonce that a policy of the page asks
+// for, if one does.
+func (i *Injector) script(nonce string) string {
+	if nonce != "" {
+		return i.element + ` nonce="` + html.EscapeString(nonce) + `"></script>`
+	}
+	return i.element + "></script>"
+}
+
+// touched are the request headers that next does not see as the client sent
+// them.
+var touched = [...]string{"Accept-Encoding", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "Range"}
+
+// ServeHTTP lets next answer the request and puts the script element into the
+// answer if it is a page that a browser shows. Errors and panics of next are
+// passed on as they are.
+//
+// Pages are asked for without Content-Encoding: whoever compresses does it
+// after the injection, once, and in front of this handler that is Caddy's
+// encode. Compressing again what an application has compressed would cost
+// more and would do encode's work badly.
+func (i *Injector) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if r.Method == http.MethodConnect || isUpgrade(r.Header) || r.URL.Path == i.options.FramePath {
+		return next.ServeHTTP(w, r)
+	}
+	response := &response{
+		ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
+		injector:              i,
+		request:               r,
+		declared:              -1,
+	}
+	response.page, response.vary = navigation(r.Header)
+	if !response.page {
+		return next.ServeHTTP(response, r)
+	}
+	defer response.abandon()
+
+	// The headers are changed in place, since placeholders refer to this very
+	// request, and put back for the handlers that come after next.
+	var saved [len(touched)][]string
+	for n, key := range touched {
+		saved[n] = r.Header[key]
+	}
+	defer func() {
+		for n, key := range touched {
+			if saved[n] == nil {
+				delete(r.Header, key)
+			} else {
+				r.Header[key] = saved[n]
+			}
+		}
+	}()
+	response.revalidates = i.prepare(r)
+	return response.end(next.ServeHTTP(response, r))
+}
+
+// prepare makes the request ask for a whole page without Content-Encoding, or
+// for a 304 only if the client has the page with this very injection. It
+// reports whether a 304 is possible.
+func (i *Injector) prepare(r *http.Request) (revalidates bool) {
+	h := r.Header
+	h["Accept-Encoding"] = []string{"identity"}
+	if tags := h["If-Match"]; tags != nil {
+		h["If-Match"], _ = stripTags(tags, i.tagSuffix, false)
+	}
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if reads {
+		delete(h, "If-Modified-Since")
+		delete(h, "If-Range")
+		delete(h, "Range")
+	}
+	if tags := h["If-None-Match"]; tags != nil {
+		h["If-None-Match"], revalidates = stripTags(tags, i.tagSuffix, reads)
+		if h["If-None-Match"] == nil {
+			delete(h, "If-None-Match")
+		}
+	}
+	return revalidates
+}
+
+// navigation reports whether a browser will show the answer as a document, and
+// which request headers say so. Whatever else is loaded is not for us: neither
+// subresources nor the fragments of HTML that scripts fetch.
+func navigation(h http.Header) (yes bool, vary []string) {
+	if mode := h.Get("Sec-Fetch-Mode"); mode != "" {
+		return mode == "navigate", varyByMode
+	}
+	if strings.EqualFold(h.Get("X-Requested-With"), "XMLHttpRequest") {
+		return false, varyByAccept
+	}
+	for _, accept := range h["Accept"] {
+		if strings.Contains(strings.ToLower(accept), "text/html") {
+			return true, varyByAccept
+		}
+	}
+	return false, varyByAccept
+}
+
+// Browsers do not send the first one over http.
+var (
+	varyByMode   = []string{"Sec-Fetch-Mode"}
+	varyByAccept = []string{"Sec-Fetch-Mode", "Accept", "X-Requested-With"}
+)
+
+func isUpgrade(h http.Header) bool {
+	return len(h["Upgrade"]) > 0 && httpguts.HeaderValuesContainsToken(h["Connection"], "upgrade")
+}

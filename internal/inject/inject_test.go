@@ -1,0 +1,473 @@
+package inject
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"
+)
+
+func TestMain(m *testing.M) { browsertest.Main(m) }
+
+const (
+	head       = "<!doctype html><html><head><meta charset=utf-8><title>a</title>"
+	tail       = "<link rel=icon href=a></head><body><form method=post></form></body></html>"
+	plainPage  = head + tail
+	ourElement = `<script src="/.captcha/login/captcha.js?v=1a2b" integrity="sha256-AAAA" crossorigin="anonymous" ` +
+		`data-captcha="inject" data-policy="login" data-forms="form[method=&#34;post&#34;]"></script>`
+	ourPage = head + ourElement + tail
+)
+
+// site is a server whose answers come from a handler, with and without the
+// injection.
+type site struct {
+	*httptest.Server
+	mu      sync.Mutex
+	reasons []Reason
+	err     error // that the handler returned last
+}
+
+type handler func(http.ResponseWriter, *http.Request) error
+
+func newSite(t *testing.T, h handler) *site {
+	t.Helper()
+	s := &site{}
+	options := testOptions
+	options.Log = func(_ *http.Request, reason Reason) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.reasons = append(s.reasons, reason)
+	}
+	injector := New(options)
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		if r.Header.Get("X-Bare") != "" {
+			err = h(w, r)
+		} else {
+			err = injector.ServeHTTP(w, r, caddyhttp.HandlerFunc(h))
+		}
+		s.mu.Lock()
+		s.err = err
+		s.mu.Unlock()
+		var status caddyhttp.HandlerError
+		if errors.As(err, &status) {
+			w.WriteHeader(status.StatusCode)
+		}
+	}))
+	s.Config.ErrorLog = nil
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *site) logged() []Reason {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.reasons)
+}
+
+// client speaks HTTP/2, or HTTP/1.1, and decodes nothing.
+func (s *site) client(t *testing.T, http2 bool) *http.Transport {
+	transport := &http.Transport{
+		TLSClientConfig:    &tls.Config{RootCAs: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "example.com"},
+		DisableCompression: true,
+		ForceAttemptHTTP2:  http2,
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return transport
+}
+
+// get asks as a browser does that navigates to the page, unless the headers
+// say otherwise.
+func (s *site) get(t *testing.T, transport *http.Transport, method string, header ...string) *http.Response {
+	t.Helper()
+	r, err := http.NewRequest(method, s.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	for n := 0; n < len(header); n += 2 {
+		r.Header.Set(header[n], header[n+1])
+	}
+	response, err := transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { response.Body.Close() })
+	return response
+}
+
+func readAll(t *testing.T, response *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatalf("after %d bytes: %v", len(b), err)
+	}
+	return string(b)
+}
+
+// set sets headers given as name and value.
+func set(h http.Header, header ...string) {
+	for n := 0; n < len(header); n += 2 {
+		h.Add(header[n], header[n+1])
+	}
+}
+
+func TestPagesGetTheElement(t *testing.T) {
+	for _, status := range []int{200, 203, 401, 403, 404, 422, 500, 503} {
+		for name, h := range map[string]handler{
+			"with a length": func(w http.ResponseWriter, _ *http.Request) error {
+				set(w.Header(), "Content-Type", "text/html; charset=gbk", "Content-Length", strconv.Itoa(len(plainPage)), "X-App", "a")
+				w.WriteHeader(status)
+				_, err := io.WriteString(w, plainPage)
+				return err
+			},
+			"without": func(w http.ResponseWriter, _ *http.Request) error {
+				set(w.Header(), "Content-Type", "TEXT/HTML", "X-App", "a")
+				w.WriteHeader(status)
+				for _, b := range []byte(plainPage) {
+					if _, err := w.Write([]byte{b}); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
+			"without a type": func(w http.ResponseWriter, _ *http.Request) error {
+				set(w.Header(), "X-App", "a")
+				w.WriteHeader(status)
+				_, err := io.WriteString(w, plainPage)
+				return err
+			},
+			"by ReadFrom": func(w http.ResponseWriter, _ *http.Request) error {
+				set(w.Header(), "Content-Type", "text/html", "X-App", "a")
+				w.WriteHeader(status)
+				_, err := io.Copy(w, struct{ io.Reader }{strings.NewReader(plainPage)})
+				return err
+			},
+		} {
+			s := newSite(t, h)
+			for _, http2 := range []bool{false, true} {
+				transport := s.client(t, http2)
+				response := s.get(t, transport, "GET")
+				if got := readAll(t, response); got != ourPage {
+					t.Errorf("%s: got %q", name, got)
+				}
+				if response.StatusCode != status || response.Header.Get("X-App") != "a" {
+					t.Errorf("%s: status %d, header %v", name, response.StatusCode, response.Header)
+				}
+				if response.ContentLength >= 0 && response.ContentLength != int64(len(ourPage)) {
+					t.Errorf("%s: the length is %d", name, response.ContentLength)
+				}
+				if vary := response.Header.Get("Vary"); vary != "Sec-Fetch-Mode" {
+					t.Errorf("%s: Vary is %q", name, vary)
+				}
+				if s.logged() != nil {
+					t.Errorf("%s: logged %q", name, s.logged())
+				}
+			}
+		}
+	}
+}
+
+// TestOtherAnswersStayAsTheyAre compares with the answer without injection.
+func TestOtherAnswersStayAsTheyAre(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		status int
+		header []string
+		body   string
+		varies bool
+		reason Reason
+	}{
+		{"json", 200, []string{"Content-Type", "application/json"}, plainPage, false, ""},
+		{"json by its body", 200, nil, `{"a":"<html><head></head>"}`, false, ""},
+		{"no type at all", 200, []string{"Content-Type", ""}, plainPage, false, ""},
+		{"plain text", 200, []string{"Content-Type", "text/plain"}, plainPage, false, ""},
+		{"xhtml", 200, []string{"Content-Type", "application/xhtml+xml"}, plainPage, false, ""},
+		{"a type like it", 200, []string{"Content-Type", "text/htmlx"}, plainPage, false, ""},
+		{"download", 200, []string{"Content-Type", "text/html", "Content-Disposition", `ATTACHMENT; filename="a.html"`}, plainPage, true, ""},
+		{"redirect", 302, []string{"Content-Type", "text/html", "Location", "/a"}, plainPage, true, ""},
+		{"no content", 204, []string{"Content-Type", "text/html"}, "", true, ""},
+		{"not modified", 304, []string{"Etag", `"a"`}, "", false, ""},
+		{"partial", 206, []string{"Content-Type", "text/html", "Content-Range", "bytes 0-4/9"}, "<html", true, ""},
+		{"a range all the same", 200, []string{"Content-Type", "text/html", "Content-Range", "bytes 0-4/9"}, "<html", true, ""},
+		{"the challenge page", 403, []string{"Content-Type", "text/html", "Captcha-Outcome", "missing"}, plainPage, true, ""},
+		{"empty", 200, []string{"Content-Type", "text/html", "Etag", `"a"`}, "", true, ""},
+		{"utf-16", 200, []string{"Content-Type", "text/html; charset=UTF-16LE", "Etag", `"a"`}, plainPage, true, NotASCII},
+		{"iso-2022-jp", 200, []string{"Content-Type", `text/html;charset="iso-2022-jp"`}, plainPage, true, NotASCII},
+		{"deflate", 200, []string{"Content-Type", "text/html", "Content-Encoding", "deflate", "Etag", `"a"`}, "\x78\x9c", true, Encoded},
+		{"encoded twice", 200, []string{"Content-Type", "text/html", "Content-Encoding", "gzip", "Content-Encoding", "br"}, "\x1f\x8b", true, Encoded},
+		{"sandbox", 200, []string{"Content-Type", "text/html", "Content-Security-Policy", "sandbox allow-forms"}, plainPage, true, Sandboxed},
+		{"isolated", 200, []string{"Content-Type", "text/html", "Cross-Origin-Embedder-Policy", `require-corp; report-to="a"`}, plainPage, true, Isolated},
+		{"json in spite of its type", 200, []string{"Content-Type", "text/html", "Etag", `"a"`, "Content-Length", "2", "Accept-Ranges", "bytes"}, "[]", true, NotHTML},
+		{"no place", 200, []string{"Content-Type", "text/html", "Content-Security-Policy", "default-src 'none'"}, "<!--" + strings.Repeat("-", 2*scanLimit), true, NoPlace},
+		{"unfinished", 200, []string{"Content-Type", "text/html", "Content-Security-Policy", "default-src 'none'"}, "<!doctype html", true, EndsUnfinished},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newSite(t, func(w http.ResponseWriter, _ *http.Request) error {
+				set(w.Header(), test.header...)
+				if slices.Equal(test.header, []string{"Content-Type", ""}) {
+					w.Header()["Content-Type"] = nil
+				}
+				w.WriteHeader(test.status)
+				if test.body == "" {
+					return nil
+				}
+				_, err := io.WriteString(w, test.body)
+				return err
+			})
+			for _, http2 := range []bool{false, true} {
+				transport := s.client(t, http2)
+				want, got := s.get(t, transport, "GET", "X-Bare", "1"), s.get(t, transport, "GET")
+				if test.varies {
+					set(want.Header, "Vary", "Sec-Fetch-Mode")
+				}
+				want.Header.Set("Date", got.Header.Get("Date"))
+				if got.StatusCode != want.StatusCode || !maps.EqualFunc(got.Header, want.Header, slices.Equal) {
+					t.Errorf("got  %d %v\nwant %d %v", got.StatusCode, got.Header, want.StatusCode, want.Header)
+				}
+				if readAll(t, got) != test.body {
+					t.Error("the body was changed")
+				}
+			}
+			var want []Reason
+			if test.reason != "" {
+				want = []Reason{test.reason, test.reason}
+			}
+			if got := s.logged(); !slices.Equal(got, want) {
+				t.Errorf("logged %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestWhatIsNoNavigationStaysAsItIs(t *testing.T) {
+	for name, header := range map[string][]string{
+		"fetch":                {"Sec-Fetch-Mode", "cors", "Accept", "text/html"},
+		"image":                {"Sec-Fetch-Mode", "no-cors"},
+		"jQuery over http":     {"Sec-Fetch-Mode", "", "Accept", "text/html, */*; q=0.01", "X-Requested-With", "XMLHttpRequest"},
+		"an API client":        {"Sec-Fetch-Mode", "", "Accept", "*/*"},
+		"a client of no taste": {"Sec-Fetch-Mode", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			header := append([]string{"Range", "bytes=0-", "If-None-Match", `"x"`, "If-Modified-Since", "x", "Accept-Encoding", "zstd"}, header...)
+			s := newSite(t, func(w http.ResponseWriter, r *http.Request) error {
+				for n := 0; n < 8; n += 2 {
+					if r.Header.Get(header[n]) != header[n+1] {
+						t.Errorf("%s is %q", header[n], r.Header.Get(header[n]))
+					}
+				}
+				set(w.Header(), "Content-Type", "text/html", "Etag", `"a"`, "Vary", "Accept-Encoding, accept")
+				_, err := io.WriteString(w, plainPage)
+				return err
+			})
+			transport := s.client(t, true)
+			response := s.get(t, transport, "GET", header...)
+			if got := readAll(t, response); got != plainPage || response.Header.Get("Etag") != `"a"` {
+				t.Errorf("got %v %q", response.Header, got)
+			}
+			want := "Accept-Encoding, accept|Sec-Fetch-Mode"
+			if slices.Index(header, "Sec-Fetch-Mode") >= 0 && header[slices.Index(header, "Sec-Fetch-Mode")+1] == "" {
+				want += "|X-Requested-With"
+			}
+			if vary := strings.Join(response.Header["Vary"], "|"); vary != want {
+				t.Errorf("Vary is %q, want %q", vary, want)
+			}
+		})
+	}
+}
+
+func TestNavigationWithoutFetchMetadata(t *testing.T) {
+	s := newSite(t, func(w http.ResponseWriter, _ *http.Request) error {
+		_, err := io.WriteString(w, plainPage)
+		return err
+	})
+	transport := s.client(t, false)
+	response := s.get(t, transport, "GET", "Sec-Fetch-Mode", "", "Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+	if got := readAll(t, response); got != ourPage {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestRequestIsRestored: next does not see what would bring a part of a page,
+// an encoded page or one without the element; what comes after next does.
+func TestRequestIsRestored(t *testing.T) {
+	injector := New(testOptions)
+	for _, test := range []struct {
+		method    string
+		is, seen  string
+		panicking bool
+	}{
+		{"GET", `"a` + injector.tagSuffix + `", W/"b", *`, `"a"`, false},
+		{"HEAD", `"b"`, "", true},
+		{"PUT", `"a` + injector.tagSuffix + `", W/"b"`, `"a", W/"b"`, false},
+	} {
+		r := httptest.NewRequest(test.method, "/", nil)
+		set(r.Header, "Sec-Fetch-Mode", "navigate", "Accept-Encoding", "gzip", "Range", "bytes=1-", "If-Range", `"a"`,
+			"If-Modified-Since", "yesterday", "If-Unmodified-Since", "today", "If-None-Match", test.is, "If-Match", `"c`+injector.tagSuffix+`", "d"`, "Cookie", "a=b")
+		before := r.Header.Clone()
+		func() {
+			defer func() {
+				if p := recover(); (p != nil) != test.panicking {
+					panic(p)
+				}
+			}()
+			want := errors.New("an error of next")
+			err := injector.ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(func(_ http.ResponseWriter, seen *http.Request) error {
+				if seen != r {
+					t.Error("next does not get the request itself")
+				}
+				expected := before.Clone()
+				expected.Set("Accept-Encoding", "identity")
+				expected.Set("If-Match", `"c", "d"`)
+				if test.method != "PUT" {
+					for _, key := range []string{"Range", "If-Range", "If-Modified-Since"} {
+						expected.Del(key)
+					}
+				}
+				if expected.Set("If-None-Match", test.seen); test.seen == "" {
+					expected.Del("If-None-Match")
+				}
+				if !maps.EqualFunc(seen.Header, expected, slices.Equal) {
+					t.Errorf("%s: next sees %v\nwant %v", test.method, seen.Header, expected)
+				}
+				if test.panicking {
+					panic("of next")
+				}
+				return want
+			}))
+			if err != want {
+				t.Errorf("got error %v", err)
+			}
+		}()
+		if !maps.EqualFunc(r.Header, before, slices.Equal) {
+			t.Errorf("%s: left behind is %v\nwant %v", test.method, r.Header, before)
+		}
+	}
+}
+
+func TestTunnelsAndTheFramedPageAreNotTouched(t *testing.T) {
+	injector := New(testOptions)
+	for name, r := range map[string]*http.Request{
+		"CONNECT":         httptest.NewRequest("CONNECT", "example.com:80", nil),
+		"upgrade":         httptest.NewRequest("GET", "/", nil),
+		"the framed page": httptest.NewRequest("GET", testOptions.FramePath+"?a", nil),
+	} {
+		set(r.Header, "Sec-Fetch-Mode", "navigate", "Range", "bytes=1-")
+		if name == "upgrade" {
+			set(r.Header, "Connection", "keep-alive, Upgrade", "Upgrade", "websocket")
+		}
+		writer := httptest.NewRecorder()
+		called := false
+		err := injector.ServeHTTP(writer, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, seen *http.Request) error {
+			called = w == http.ResponseWriter(writer) && seen.Header.Get("Range") != ""
+			return nil
+		}))
+		if err != nil || !called {
+			t.Errorf("%s: %v, called as it should be: %t", name, err, called)
+		}
+	}
+}
+
+// TestCachesStayHonest: a client gets a 304 only for the page with this very
+// element, and HEAD says what GET does.
+func TestCachesStayHonest(t *testing.T) {
+	s := newSite(t, func(w http.ResponseWriter, r *http.Request) error {
+		set(w.Header(), "Content-Type", "text/html", "Etag", `W/"v1"`, "Content-Digest", "a", "Repr-Digest", "b", "Digest", "c", "Content-Md5", "d",
+			"Last-Modified", "Mon, 02 Jan 2006 15:04:05 GMT", "Content-Security-Policy", "frame-src 'none'")
+		http.ServeContent(w, r, "", time.Date(2006, 1, 2, 15, 4, 5, 0, time.UTC), strings.NewReader(plainPage))
+		return nil
+	})
+	for _, http2 := range []bool{false, true} {
+		transport := s.client(t, http2)
+		first := s.get(t, transport, "GET", "Range", "bytes=0-5")
+		if got := readAll(t, first); first.StatusCode != 200 || got != ourPage {
+			t.Fatalf("got %d %q", first.StatusCode, got)
+		}
+		tag := first.Header.Get("Etag")
+		if tag == `W/"v1"` || !strings.HasPrefix(tag, `W/"v1-captcha-`) {
+			t.Errorf("the tag is %s", tag)
+		}
+		for _, key := range []string{"Content-Digest", "Repr-Digest", "Digest", "Content-Md5", "Accept-Ranges", "Content-Range"} {
+			if first.Header.Get(key) != "" {
+				t.Errorf("%s is %q", key, first.Header.Get(key))
+			}
+		}
+		again := s.get(t, transport, "GET", "If-None-Match", `"other", `+tag)
+		if again.StatusCode != 304 || again.Header.Get("Etag") != tag {
+			t.Errorf("got %d with %s, want 304 with %s", again.StatusCode, again.Header.Get("Etag"), tag)
+		}
+		if got, want := again.Header.Get("Content-Security-Policy"), first.Header.Get("Content-Security-Policy"); got != want || got == "frame-src 'none'" {
+			t.Errorf("the policy is %q, want %q", got, want)
+		}
+		for _, header := range [][]string{
+			{"If-None-Match", `W/"v1"`},
+			{"If-None-Match", `W/"v1-captcha-000000000000"`},
+			{"If-None-Match", "*"},
+			{"If-Modified-Since", "Mon, 02 Jan 2006 15:04:05 GMT"},
+			{"Range", "bytes=1-", "If-Range", tag},
+		} {
+			if got := s.get(t, transport, "GET", header...); got.StatusCode != 200 || readAll(t, got) != ourPage {
+				t.Errorf("%q brought %d", header, got.StatusCode)
+			}
+		}
+		headers := s.get(t, transport, "HEAD")
+		for _, response := range []*http.Response{first, headers} {
+			response.Header.Del("Date")
+			response.Header.Del("Content-Length") // HEAD cannot know it
+		}
+		if !maps.EqualFunc(headers.Header, first.Header, slices.Equal) || headers.StatusCode != 200 || headers.ContentLength > 0 {
+			t.Errorf("HEAD says %v\nGET says  %v", headers.Header, first.Header)
+		}
+	}
+}
+
+// TestHeadOfAHandlerThatWrites: what it writes would have net/http work out a
+// length that is not GET's.
+func TestHeadOfAHandlerThatWrites(t *testing.T) {
+	s := newSite(t, func(w http.ResponseWriter, _ *http.Request) error {
+		set(w.Header(), "Content-Type", "text/html")
+		_, err := io.WriteString(w, plainPage)
+		return err
+	})
+	for _, http2 := range []bool{false, true} {
+		response := s.get(t, s.client(t, http2), "HEAD")
+		if response.ContentLength == int64(len(plainPage)) {
+			t.Errorf("HEAD says %d bytes", response.ContentLength)
+		}
+	}
+}
+
+func TestOldClient(t *testing.T) {
+	s := newSite(t, func(w http.ResponseWriter, _ *http.Request) error {
+		_, err := io.WriteString(w, plainPage+strings.Repeat("a", 100_000))
+		return err
+	})
+	conn, err := (&tls.Dialer{Config: s.client(t, false).TLSClientConfig}).DialContext(context.Background(), "tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET / HTTP/1.0\r\nAccept: text/html\r\n\r\n")
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, got, _ := strings.Cut(string(answer), "\r\n\r\n"); got != ourPage+strings.Repeat("a", 100_000) {
+		t.Errorf("got %.300q", got)
+	}
+}

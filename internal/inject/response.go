@@ -1,0 +1,372 @@
+package inject
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// response is the answer to a request, on its way to the client.
+type response struct {
+	caddyhttp.ResponseWriterWrapper
+	injector *Injector
+	request  *http.Request
+
+	page        bool // a browser will show it
+	vary        []string
+	revalidates bool // next was asked for a 304 of a page with our element
+
+	phase    phase
+	status   int
+	declared int64 // what the Content-Length was, or -1
+	received int64
+	amended  bool // the header
+	nonce    string
+
+	scanner *scanner
+	decoder *decoder
+}
+
+// phase is how far the response is:
+//
+//	           WriteHeader              the place is found, or Flush
+//	(waiting) ─────────────▶ (held) ──────────────────────────────▶ (sent)
+//	    │                      │                                       │
+//	    │ not a page for us    │ no place, and not decoded             │ scanned
+//	    ▼                      ▼                                       ▼
+//	(passing)              (passing)                         (passing), if not decoded
+type phase uint8
+
+const (
+	waiting    phase = iota
+	untyped          // the status is known, the Content-Type follows from the body
+	held             // neither header nor body are sent
+	sent             // the header is sent, the body is not yet scanned or is decoded
+	passing          // what comes is passed on as it is
+	discarding       // the answer to a HEAD
+)
+
+// WriteHeader implements http.ResponseWriter.
+func (w *response) WriteHeader(status int) {
+	if status < 200 {
+		w.ResponseWriter.WriteHeader(status)
+		return
+	}
+	if w.phase != waiting {
+		return
+	}
+	w.status = status
+	h := w.Header()
+	if _, typed := h["Content-Type"]; !typed && hasBody(status) && h["Content-Encoding"] == nil && w.request.Method != http.MethodHead {
+		w.phase = untyped
+		return
+	}
+	w.decide()
+}
+
+// decide decides, by the header alone, whether this is a page for us.
+func (w *response) decide() {
+	h := w.Header()
+	switch w.begin(h) {
+	case held:
+		w.phase = held
+		w.scanner = newScanner(w)
+	case discarding:
+		w.amendHeader()
+		w.phase = discarding
+		w.ResponseWriter.WriteHeader(w.status)
+	default:
+		w.phase = passing
+		w.ResponseWriter.WriteHeader(w.status)
+	}
+}
+
+// begin returns the phase in which a response with this header begins.
+func (w *response) begin(h http.Header) phase {
+	switch {
+	case w.status == http.StatusNotModified && w.revalidates:
+		// It updates the header of a page with our element.
+		w.amendHeader()
+		return passing
+	case !isHTML(h):
+		return passing
+	}
+	// Caches must not take the page for another use of its URL.
+	for _, key := range w.vary {
+		if !httpguts.HeaderValuesContainsToken(h["Vary"], key) && !httpguts.HeaderValuesContainsToken(h["Vary"], "*") {
+			h["Vary"] = append(h["Vary"], key)
+		}
+	}
+	if !w.page || !isShown(w.status, h) {
+		return passing
+	}
+	if reason := obstacle(h); reason != "" {
+		w.leave(reason)
+		return passing
+	}
+	if w.request.Method == http.MethodHead {
+		return discarding
+	}
+	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil {
+		w.declared = n
+	}
+	if encoding := contentEncoding(h); encoding != "" {
+		w.decoder = newDecoder(decoders[encoding], w.document)
+	}
+	return held
+}
+
+// amendHeader makes the header that of a page with our element.
+func (w *response) amendHeader() {
+	h := w.Header()
+	for _, key := range [...]string{"Accept-Ranges", "Content-Encoding", "Content-Length"} {
+		delete(h, key)
+	}
+	w.deleteDigests("")
+	if tag := h.Get("Etag"); tag != "" {
+		h["Etag"] = []string{suffixTag(tag, w.injector.tagSuffix)}
+	}
+	if nonce := w.csp().amendHeader(h); nonce != "" {
+		w.nonce = nonce
+	}
+	w.amended = true
+}
+
+func (w *response) csp() cspSources { return w.injector.csp.on(w.request.Host) }
+
+// element returns our element, which from now on the page has.
+func (w *response) element() string {
+	if !w.amended {
+		w.amendHeader()
+	}
+	return w.injector.script(w.nonce)
+}
+
+// amendMeta returns the meta tag to put in the place of this one, if any.
+func (w *response) amendMeta(tag []byte) []byte {
+	amended, nonce := w.csp().amendMeta(tag)
+	if w.nonce == "" {
+		w.nonce = nonce
+	}
+	return amended
+}
+
+// deleteDigests deletes what was computed over the body without our element.
+func (w *response) deleteDigests(prefix string) {
+	for _, key := range [...]string{"Content-Digest", "Content-Md5", "Digest", "Repr-Digest"} {
+		delete(w.Header(), prefix+key)
+	}
+}
+
+func (w *response) leave(reason Reason) {
+	if reason != "" && w.injector.options.Log != nil {
+		w.injector.options.Log(w.request, reason)
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (w *response) Write(p []byte) (int, error) {
+	if w.phase == waiting {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.phase == untyped {
+		if len(p) == 0 {
+			return 0, nil
+		}
+		w.phase = waiting
+		w.Header().Set("Content-Type", http.DetectContentType(p)) // as net/http does
+		w.decide()
+	}
+	switch w.phase {
+	case passing:
+		return w.ResponseWriter.Write(p)
+	case discarding:
+		return len(p), nil
+	default:
+	}
+	// Where the Content-Length is not known any more, net/http cannot hold next
+	// to it.
+	if w.declared >= 0 && w.received+int64(len(p)) > w.declared {
+		return 0, http.ErrContentLength
+	}
+	w.received += int64(len(p))
+	if w.decoder != nil {
+		return w.decoder.Write(p)
+	}
+	if err := w.document(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// document takes a piece of the page.
+func (w *response) document(p []byte) error {
+	if w.scanner == nil {
+		_, err := w.ResponseWriter.Write(p)
+		return err
+	}
+	rest := w.scanner.feed(p)
+	if w.phase == held && !w.scanner.inserted && !w.scanner.done {
+		return nil
+	}
+	return w.send(rest)
+}
+
+// send sends what was scanned, and the rest if the scan is over. It sends the
+// header before.
+func (w *response) send(rest []byte) error {
+	s := w.scanner
+	if w.phase == held {
+		w.phase = sent
+		if !w.amended && (!s.done || w.decoder != nil) {
+			w.amendHeader()
+		}
+		if w.amended && s.done && w.decoder == nil && w.declared >= 0 {
+			grown := int64(len(s.buf)+len(rest)) - w.received
+			w.Header()["Content-Length"] = []string{strconv.FormatInt(w.declared+grown, 10)}
+			w.declared = -1
+		}
+		w.ResponseWriter.WriteHeader(w.status)
+	}
+	if !s.done {
+		n := s.ready()
+		if n == 0 {
+			return nil
+		}
+		_, err := w.ResponseWriter.Write(s.buf[:n])
+		s.drop(n)
+		return err
+	}
+	w.leave(s.reason)
+	w.scanner = nil
+	defer s.release()
+	if w.decoder == nil && (w.declared < 0 || !w.amended) {
+		w.phase = passing
+	}
+	// One write for all that is there, since encode judges a page by the
+	// length of its first write.
+	n := min(len(rest), 32<<10)
+	s.buf = append(s.buf, rest[:n]...)
+	if len(s.buf) == 0 {
+		return nil
+	}
+	_, err := w.ResponseWriter.Write(s.buf)
+	if err == nil && n < len(rest) {
+		_, err = w.ResponseWriter.Write(rest[n:])
+	}
+	return err
+}
+
+// FlushError lets http.ResponseController flush. While the place for our
+// element is sought, all that is before it goes out, if there is a page yet.
+func (w *response) FlushError() error {
+	switch w.phase {
+	case untyped:
+		return nil
+	case held:
+		if !w.scanner.begun() {
+			return nil
+		}
+		if err := w.send(nil); err != nil {
+			return err
+		}
+	case waiting:
+		w.WriteHeader(http.StatusOK)
+		return w.FlushError()
+	default:
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush() //nolint:bodyclose
+}
+
+// Flush implements http.Flusher.
+func (w *response) Flush() { _ = w.FlushError() }
+
+// ReadFrom implements io.ReaderFrom: what is not for us, or comes after our
+// element, may be sent without being copied.
+func (w *response) ReadFrom(r io.Reader) (n int64, err error) {
+	if w.phase == waiting {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.phase != passing {
+		buf := make([]byte, 32<<10)
+		for w.phase != passing {
+			m, err := r.Read(buf)
+			if m > 0 {
+				k, err := w.Write(buf[:m])
+				n += int64(k)
+				if err != nil {
+					return n, err
+				}
+			}
+			if err == io.EOF {
+				return n, nil
+			}
+			if err != nil {
+				return n, err
+			}
+		}
+	}
+	m, err := w.ResponseWriterWrapper.ReadFrom(r)
+	return n + m, err
+}
+
+// end ends the response when next has returned.
+func (w *response) end(err error) error {
+	switch w.phase {
+	case waiting:
+		if err == nil && w.request.Method == http.MethodHead {
+			w.WriteHeader(http.StatusOK)
+		}
+	case untyped:
+		w.ResponseWriter.WriteHeader(w.status)
+	case held, sent:
+		if err == nil && w.decoder != nil {
+			if err := w.decoder.Close(); err != nil {
+				return w.broken(err)
+			}
+		}
+		if err == nil && w.received < w.declared {
+			return w.broken(io.ErrUnexpectedEOF)
+		}
+		if s := w.scanner; s != nil {
+			if err == nil {
+				s.end()
+			} else {
+				s.stop("")
+			}
+			_ = w.send(nil) // an error of the client's connection
+		}
+	case passing, discarding:
+	}
+	if w.amended { // trailers
+		w.deleteDigests("")
+		w.deleteDigests(http.TrailerPrefix)
+	}
+	return err
+}
+
+// broken ends a response whose page is not whole.
+func (w *response) broken(err error) error {
+	if w.phase == held {
+		return caddyhttp.Error(http.StatusBadGateway, fmt.Errorf("the application's page: %w", err))
+	}
+	if w.request.Context().Err() == nil { // else it is the client that left
+		w.leave(Broken)
+	}
+	panic(http.ErrAbortHandler) // or the client would take it for whole
+}
+
+// abandon gives back what a response holds that did not end as it should.
+func (w *response) abandon() {
+	if w.decoder != nil {
+		w.decoder.abandon()
+	}
+	if w.scanner != nil {
+		w.scanner.release()
+	}
+}
