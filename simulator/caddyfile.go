@@ -22,7 +22,7 @@ func parseCaddyfile(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 //	captcha_simulator [<matcher>] {
 //		geetest_v3 <captcha_id> <captcha_key> [md5|sha256|hmac-sha256]
 //		geetest_v4 <captcha_id> <captcha_key>
-//		tencent    <captcha_app_id> <app_secret_key> <secret_id> <secret_key>
+//		tencent    <captcha_app_id> <app_secret_key> <secret_id> <secret_key> [force_aid_encrypted]
 //	}
 //
 // Each option can be given several times, once for each captcha.
@@ -43,14 +43,17 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			h.GeeTestV3 = append(h.GeeTestV3, c)
 		case provider == "geetest_v4" && len(args) == 2:
 			h.GeeTestV4 = append(h.GeeTestV4, GeeTestV4{CaptchaID: args[0], CaptchaKey: args[1]})
-		case provider == "tencent" && len(args) == 4:
-			h.Tencent = append(h.Tencent, Tencent{CaptchaAppID: args[0], AppSecretKey: args[1], SecretID: args[2], SecretKey: args[3]})
+		case provider == "tencent" && (len(args) == 4 || len(args) == 5 && args[4] == "force_aid_encrypted"):
+			h.Tencent = append(h.Tencent, Tencent{
+				CaptchaAppID: args[0], AppSecretKey: args[1], SecretID: args[2], SecretKey: args[3],
+				ForceAidEncrypted: len(args) == 5,
+			})
 		case provider == "geetest_v3":
 			return d.Errf("%s takes <captcha_id> <captcha_key> [<digest>], got %d arguments", provider, len(args))
 		case provider == "geetest_v4":
 			return d.Errf("%s takes <captcha_id> <captcha_key>, got %d arguments", provider, len(args))
 		case provider == "tencent":
-			return d.Errf("%s takes <captcha_app_id> <app_secret_key> <secret_id> <secret_key>, got %d arguments", provider, len(args))
+			return d.Errf("%s takes <captcha_app_id> <app_secret_key> <secret_id> <secret_key> [force_aid_encrypted], got %d arguments", provider, len(args))
 		default:
 			return d.Errf("unknown option %q; known are geetest_v3, geetest_v4 and tencent", provider)
 		}

@@ -35,7 +35,7 @@ func proveWithSuffix(t *testing.T, sim *Simulator, captcha GeeTestV3) {
 	t.Helper()
 	const challenge = "9fc95cc48fad4d75f2b24198eccfff1f"
 	sim.v3Challenges.add(challenge, v3Challenge{captcha: captcha, issued: sim.now()}, sim.now())
-	if _, err := sim.proveV3(captcha, challenge, "a7", 0); err != nil {
+	if _, err := sim.proveV3(captcha, challenge, "a7", SolveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -71,9 +71,11 @@ type Fault struct {
 	// Location is the Location header that Respond sends with a status 3xx.
 	Location string
 
-	// Body is the body that Respond sends, as application/json. Default:
-	// empty.
+	// Body is the body that Respond sends, as application/json, and if it is
+	// JSON, to the callback that a JSONP call names. Default: empty.
 	Body string
+
+	answer answer // what Respond sends, in the form of the endpoint's
 }
 
 func (f Fault) validate() error {

@@ -75,6 +75,8 @@ type v3Challenge struct {
 	captcha GeeTestV3
 	issued  time.Time
 	solved  bool
+
+	refreshes int // how many other pictures were shown
 }
 
 type v3Proof struct {
@@ -187,15 +189,20 @@ func (s *Simulator) solveV3(captcha GeeTestV3, options SolveOptions) (url.Values
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	suffix := ""
-	if s.v3Slide = !s.v3Slide; s.v3Slide {
-		suffix = randomString("0123456789abcdefghijklmnopqrstuvwxyz", 2)
+	return s.proveV3(captcha, challenge, s.v3Suffix(), options)
+}
+
+// v3Suffix returns what the widget appends to the next challenge. The caller
+// holds the lock.
+func (s *Simulator) v3Suffix() string {
+	if s.v3Slide = !s.v3Slide; !s.v3Slide {
+		return ""
 	}
-	return s.proveV3(captcha, challenge, suffix, options.Age)
+	return randomString("0123456789abcdefghijklmnopqrstuvwxyz", 2)
 }
 
 // proveV3 turns a challenge into a proof. The caller holds the lock.
-func (s *Simulator) proveV3(captcha GeeTestV3, challenge, suffix string, age time.Duration) (url.Values, error) {
+func (s *Simulator) proveV3(captcha GeeTestV3, challenge, suffix string, options SolveOptions) (url.Values, error) {
 	known := s.v3Challenges.get(challenge)
 	switch {
 	case known == nil || known.captcha.CaptchaID != captcha.CaptchaID:
@@ -207,12 +214,14 @@ func (s *Simulator) proveV3(captcha GeeTestV3, challenge, suffix string, age tim
 	submitted := challenge + suffix
 	validate := md5Hex(captcha.CaptchaKey + "geetest" + submitted)
 	seccode := validate + "|jordan"
-	s.v3Proofs.add(seccode, v3Proof{
-		captchaID: captcha.CaptchaID,
-		challenge: submitted,
-		validate:  validate,
-		issued:    known.issued.Add(-age),
-	}, s.now())
+	if !options.Forge {
+		s.v3Proofs.add(seccode, v3Proof{
+			captchaID: captcha.CaptchaID,
+			challenge: submitted,
+			validate:  validate,
+			issued:    known.issued.Add(-options.Age),
+		}, s.now())
+	}
 	return url.Values{
 		"geetest_challenge": {submitted},
 		"geetest_validate":  {validate},

@@ -39,7 +39,7 @@ func TestV3ProofDerivationAgreesWithTheOfficialSDKs(t *testing.T) {
 	} {
 		sim, _ := newTestSimulator(t)
 		sim.v3Challenges.add(test.challenge, v3Challenge{captcha: testV3, issued: sim.now()}, sim.now())
-		proof, err := sim.proveV3(testV3, test.challenge, test.suffix, 0)
+		proof, err := sim.proveV3(testV3, test.challenge, test.suffix, SolveOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

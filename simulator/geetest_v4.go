@@ -76,6 +76,8 @@ type v4Error struct {
 	Desc   map[string]string `json:"desc"`
 }
 
+var definedError = map[string]string{"type": "defined error"}
+
 func v4Fail(reason string) answer {
 	return jsonAnswer(v4Result{Status: "success", Result: "fail", Reason: reason})
 }
@@ -85,7 +87,7 @@ func v4Refuse(code, msg string) answer {
 		Status: "error",
 		Code:   code,
 		Msg:    msg,
-		Desc:   map[string]string{"type": "defined error"},
+		Desc:   definedError,
 	})
 }
 
@@ -139,8 +141,14 @@ func (s *Simulator) validateV4(c Call) answer {
 
 // solveV4 makes a proof in the form of a genuine one.
 func (s *Simulator) solveV4(captcha GeeTestV4, options SolveOptions) url.Values {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proveV4(captcha, randomHex(16), options)
+}
+
+// proveV4 makes the proof with the lot number. The caller holds the lock.
+func (s *Simulator) proveV4(captcha GeeTestV4, lotNumber string, options SolveOptions) url.Values {
 	issued := s.now().Add(-options.Age)
-	lotNumber := randomHex(16)
 	proof := v4Proof{
 		captchaID:     captcha.CaptchaID,
 		captchaOutput: base64.URLEncoding.EncodeToString(randomBytes(176)), // 236 characters
@@ -148,9 +156,9 @@ func (s *Simulator) solveV4(captcha GeeTestV4, options SolveOptions) url.Values 
 		genTime:       strconv.FormatInt(issued.Unix(), 10),
 		issued:        issued,
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.v4Proofs.add(lotNumber, proof, s.now())
+	if !options.Forge {
+		s.v4Proofs.add(lotNumber, proof, s.now())
+	}
 	return url.Values{
 		"lot_number":     {lotNumber},
 		"captcha_output": {proof.captchaOutput},

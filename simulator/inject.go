@@ -65,11 +65,7 @@ func (f Fault) respond(w http.ResponseWriter) {
 	if f.Location != "" {
 		w.Header().Set("Location", f.Location)
 	}
-	status := f.Status
-	if status == 0 {
-		status = http.StatusOK
-	}
-	answer{status, "application/json;charset=UTF-8", []byte(f.Body)}.write(w)
+	f.answer.write(w)
 }
 
 // stallInHeaders takes the connection over, because net/http sends the header

@@ -39,6 +39,7 @@ func TestCaddyfileIsTheJSONConfig(t *testing.T) {
 		geetest_v3 id3b {env.KEY3} hmac-sha256
 		geetest_v4 id4 key4
 		tencent 2000000001 app-secret AKID secret
+		tencent 2000000002 app-secret AKID secret force_aid_encrypted
 	}
 }
 `)
@@ -48,7 +49,8 @@ func TestCaddyfileIsTheJSONConfig(t *testing.T) {
 	const want = `{"handler":"captcha_simulator",` +
 		`"geetest_v3":[{"captcha_id":"id3","captcha_key":"key3"},{"captcha_id":"id3b","captcha_key":"{env.KEY3}","digest":"hmac-sha256"}],` +
 		`"geetest_v4":[{"captcha_id":"id4","captcha_key":"key4"}],` +
-		`"tencent":[{"captcha_app_id":"2000000001","app_secret_key":"app-secret","secret_id":"AKID","secret_key":"secret"}]}`
+		`"tencent":[{"captcha_app_id":"2000000001","app_secret_key":"app-secret","secret_id":"AKID","secret_key":"secret"},` +
+		`{"captcha_app_id":"2000000002","app_secret_key":"app-secret","secret_id":"AKID","secret_key":"secret","force_aid_encrypted":true}]}`
 	routes := got[strings.Index(got, `"routes":`):]
 	simulator, respond := strings.Index(routes, "/provider/*"), strings.Index(routes, "static_response")
 	if simulator < 0 || respond < simulator {
@@ -92,8 +94,9 @@ func TestCaddyfileErrorsNameTheOptionAndTheLine(t *testing.T) {
 		"v3 too many":      {"{\ngeetest_v3 a b md5 d\n}", "geetest_v3 takes"},
 		"v4 too few":       {"{\ngeetest_v4 a\n}", "geetest_v4 takes <captcha_id> <captcha_key>, got 1 arguments"},
 		"v4 too many":      {"{\ngeetest_v4 a b c\n}", "geetest_v4 takes"},
-		"tencent too few":  {"{\ntencent 1 b c\n}", "tencent takes <captcha_app_id> <app_secret_key> <secret_id> <secret_key>, got 3 arguments"},
-		"tencent too many": {"{\ntencent 1 b c d e\n}", "tencent takes"},
+		"tencent too few":  {"{\ntencent 1 b c\n}", "tencent takes <captcha_app_id> <app_secret_key> <secret_id> <secret_key> [force_aid_encrypted], got 3 arguments"},
+		"tencent unknown":  {"{\ntencent 1 b c d e\n}", "tencent takes"},
+		"tencent too many": {"{\ntencent 1 b c d force_aid_encrypted f\n}", "tencent takes"},
 		"twice":            {"{\ngeetest_v4 a b\ngeetest_v4 a c\n}", "geetest_v4 a is configured twice"},
 		"nested block":     {"{\ngeetest_v4 a b {\nx\n}\n}", "geetest_v4 takes no block"},
 	} {
@@ -132,7 +135,7 @@ func TestProvisionReplacesPlaceholdersAndKeepsNoKeyWhereItCouldBeShown(t *testin
 	if shown, err := json.Marshal(h); err != nil || string(shown) != "{}" {
 		t.Fatalf("the handler shows %s, error %v", shown, err)
 	}
-	if got := h.simulator.tencent["1"]; got != (Tencent{"1", testV4.CaptchaKey, testV4.CaptchaKey, testV4.CaptchaKey}) {
+	if got := h.simulator.tencent["1"]; got != (Tencent{"1", testV4.CaptchaKey, testV4.CaptchaKey, testV4.CaptchaKey, false}) {
 		t.Fatalf("tencent has not all keys: %v", got)
 	}
 }

@@ -7,9 +7,28 @@
 // no client code and shares none with the verifiers: that it agrees with them,
 // and with the providers' official clients, is what the tests show.
 //
-// Two endpoints are its own. POST /solve/<provider> plays the human and hands
+// Three endpoints are its own. POST /solve/<provider> plays the human and hands
 // out a proof, see [Simulator.Solve]. POST /fault breaks the provider on
-// purpose, see [Fault].
+// purpose, see [Fault]. POST /behaviour makes the people in front of the
+// widgets fail, or forge proofs, see [Behaviour].
+//
+// The browser's part is there too: look-alikes of gt.js, gt4.js and Tencent's
+// scripts at the providers' own paths, with the global functions, options,
+// methods, callbacks and errors that the providers document. They make all
+// their calls to the origin they were loaded from, and in the ways that count
+// for a Content-Security-Policy: GeeTest's load scripts (JSONP among them),
+// style sheets and pictures, Tencent's a frame, a worker and a fetch as well,
+// and all put a style element into the page. The captcha is to press a button.
+// Whatever the provider, a test finds these in the page, once it is shown:
+//
+//	.captcha-simulator            the box, with data-provider, data-language,
+//	                              data-dark, and data-state: ready, checking,
+//	                              failed, error or passed
+//	.captcha-simulator-open       the button that opens the box, where the
+//	                              provider's widget has such a button
+//	.captcha-simulator-solve      the button "I am human"
+//	.captcha-simulator-close      the button that closes the box
+//	.captcha-simulator-message    what the person is told
 //
 // The package registers the Caddy module http.handlers.captcha_simulator, see
 // [Handler]. Everybody who can reach a simulator can have proofs from it; it
@@ -20,6 +39,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -36,7 +56,7 @@ const (
 	TencentPath    = "/"                     // captcha.tencentcloudapi.com
 )
 
-var providerPaths = []string{V3RegisterPath, V3ValidatePath, V3BypassPath, V4ValidatePath, TencentPath}
+var providerPaths = slices.Sorted(maps.Keys(new(Simulator).providerEndpoints()))
 
 // Config lists the captchas that a simulator knows. At least one is required.
 type Config struct {
@@ -67,10 +87,13 @@ type Simulator struct {
 	v3Proofs     *ledger[v3Proof]
 	v3Slide      bool // whether the last v3 proof was of the slide type
 	v4Proofs     *ledger[v4Proof]
+	v4Loads      *ledger[v4Load]
 	tickets      *ledger[ticket]
+	tencentShows *ledger[tencentShow]
 
-	calls  recorder
-	faults faults
+	calls      recorder
+	faults     faults
+	behaviours behaviours
 }
 
 // New returns a simulator of the captchas in config. It is an error when there
@@ -82,18 +105,14 @@ func New(config Config) (*Simulator, error) {
 		v3Challenges: newLedger[v3Challenge](),
 		v3Proofs:     newLedger[v3Proof](),
 		v4Proofs:     newLedger[v4Proof](),
+		v4Loads:      newLedger[v4Load](),
 		tickets:      newLedger[ticket](),
+		tencentShows: newLedger[tencentShow](),
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.endpoints = map[string]endpoint{
-		V3RegisterPath: {s.registerV3, []string{http.MethodGet}},
-		V3ValidatePath: {s.validateV3, []string{http.MethodPost}},
-		V3BypassPath:   {s.bypassStatusV3, []string{http.MethodGet, http.MethodPost}},
-		V4ValidatePath: {s.validateV4, []string{http.MethodGet, http.MethodPost}},
-		TencentPath:    {s.describeCaptchaResult, nil},
-	}
+	s.endpoints = s.providerEndpoints()
 	if len(config.GeeTestV3)+len(config.GeeTestV4)+len(config.Tencent) == 0 {
 		return nil, errors.New("no captcha is configured; name at least one geetest_v3, geetest_v4 or tencent")
 	}
@@ -111,6 +130,19 @@ func New(config Config) (*Simulator, error) {
 		s.accounts[c.SecretID] = c.SecretKey
 	}
 	return s, nil
+}
+
+// providerEndpoints returns the providers' endpoints by path.
+func (s *Simulator) providerEndpoints() map[string]endpoint {
+	endpoints := s.widgetEndpoints()
+	maps.Copy(endpoints, map[string]endpoint{
+		V3RegisterPath: {answer: s.registerV3, methods: []string{http.MethodGet}},
+		V3ValidatePath: {answer: s.validateV3, methods: []string{http.MethodPost}},
+		V3BypassPath:   {answer: s.bypassStatusV3, methods: []string{http.MethodGet, http.MethodPost}},
+		V4ValidatePath: {answer: s.validateV4, methods: []string{http.MethodGet, http.MethodPost}},
+		TencentPath:    {answer: s.describeCaptchaResult},
+	})
+	return endpoints
 }
 
 // configured is a captcha of some provider in the config.
@@ -141,6 +173,10 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveFault(w, r)
 		return
 	}
+	if r.URL.Path == "/behaviour" {
+		s.serveBehaviour(w, r)
+		return
+	}
 	if provider, ok := strings.CutPrefix(r.URL.Path, "/solve/"); ok {
 		s.serveSolve(w, r, provider)
 		return
@@ -161,8 +197,16 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		textAnswer(http.StatusMethodNotAllowed, "method not allowed").write(w)
 		return
 	}
-	if fault, ok := s.faults.next(call.Path); ok && fault.inject(w, r) {
-		return
+	if endpoint.cors {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+	}
+	if fault, ok := s.faults.next(call.Path); ok {
+		if fault.Kind == Respond {
+			fault.answer = endpoint.present(call, fault)
+		}
+		if fault.inject(w, r) {
+			return
+		}
 	}
 	endpoint.answer(call).write(w)
 }
@@ -171,6 +215,8 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type endpoint struct {
 	answer  func(Call) answer
 	methods []string // nil: it judges the method itself
+	jsonp   bool     // whether it hands its answers to a callback
+	cors    bool     // whether pages of other origins may read its answers
 }
 
 // answer is what a provider's endpoint says.
@@ -185,7 +231,7 @@ func jsonAnswer(value any) answer {
 	if err != nil {
 		return textAnswer(http.StatusInternalServerError, "the answer is not JSON")
 	}
-	return answer{http.StatusOK, "application/json;charset=UTF-8", body}
+	return answer{http.StatusOK, jsonType, body}
 }
 
 func textAnswer(status int, text string) answer {

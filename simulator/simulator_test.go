@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	browsertest.Main(m)
 }
 
 // GeeTest's public demo captchas, and made-up ones.

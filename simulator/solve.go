@@ -32,6 +32,28 @@ type SolveOptions struct {
 
 	// Score is Tencent's score of the client, from 0 to 100. Default: 0.
 	Score int
+
+	// Forge makes up the proof: it has the form of a good one, and for
+	// geetest_v3 a validate that fits its challenge, but the provider never
+	// heard of it. Default: false.
+	Forge bool
+}
+
+// validate checks what makes sense for the provider.
+func (o SolveOptions) validate(provider string) error {
+	if o.Age < 0 {
+		return errors.New("age must not be negative")
+	}
+	if o.Challenge != "" && provider != "geetest_v3" {
+		return errors.New("only geetest_v3 has a challenge")
+	}
+	if (o.EvilLevel != 0 || o.Score != 0) && provider != "tencent" {
+		return errors.New("only tencent has evil_level and score")
+	}
+	if outside(o.EvilLevel) || outside(o.Score) {
+		return errors.New("evil_level and score go from 0 to 100")
+	}
+	return nil
 }
 
 // Solve plays the human: it returns a proof of the provider ("geetest_v3",
@@ -40,23 +62,14 @@ type SolveOptions struct {
 // remembered for an hour, among the last 100,000.
 //
 // POST /solve/<provider> does the same over HTTP. It takes the options as the
-// parameters id, age (such as 10m), challenge, evil_level and score, from an
-// urlencoded body or the URL, and answers with a JSON object, or with
+// parameters id, age (such as 10m), challenge, evil_level, score and forge
+// (true), from an urlencoded body or the URL, and answers with a JSON object, or with
 // format=form with an urlencoded form:
 //
 //	curl -X POST "localhost:9000/solve/geetest_v4?format=form"
 func (s *Simulator) Solve(provider string, options SolveOptions) (url.Values, error) {
-	if options.Age < 0 {
-		return nil, errors.New("age must not be negative")
-	}
-	if options.Challenge != "" && provider != "geetest_v3" {
-		return nil, errors.New("only geetest_v3 has a challenge")
-	}
-	if (options.EvilLevel != 0 || options.Score != 0) && provider != "tencent" {
-		return nil, errors.New("only tencent has evil_level and score")
-	}
-	if outside(options.EvilLevel) || outside(options.Score) {
-		return nil, errors.New("evil_level and score go from 0 to 100")
+	if err := options.validate(provider); err != nil {
+		return nil, err
 	}
 	switch provider {
 	case "geetest_v3":
@@ -105,7 +118,7 @@ func choose[T any](captchas map[string]T, id string) (T, error) {
 
 // serveSolve serves POST /solve/<provider>.
 func (s *Simulator) serveSolve(w http.ResponseWriter, r *http.Request, provider string) {
-	form, ok := controlForm(w, r, "id", "age", "challenge", "evil_level", "score", "format")
+	form, ok := controlForm(w, r, "id", "age", "challenge", "evil_level", "score", "forge", "format")
 	if !ok {
 		return
 	}
@@ -114,6 +127,7 @@ func (s *Simulator) serveSolve(w http.ResponseWriter, r *http.Request, provider 
 		parse(form, "age", &options.Age, time.ParseDuration),
 		parse(form, "evil_level", &options.EvilLevel, strconv.Atoi),
 		parse(form, "score", &options.Score, strconv.Atoi),
+		parse(form, "forge", &options.Forge, strconv.ParseBool),
 	)
 	format := form.Get("format")
 	if format != "" && format != "json" && format != "form" {

@@ -39,6 +39,10 @@ type Tencent struct {
 
 	// SecretKey is the SecretKey of the account's API key.
 	SecretKey string `json:"secret_key,omitempty"`
+
+	// ForceAidEncrypted makes the widget insist on an aidEncrypted, as the
+	// console's "CaptchaAppid forced check" does. Default: false.
+	ForceAidEncrypted bool `json:"force_aid_encrypted,omitempty"`
 }
 
 func (c Tencent) id() string { return c.CaptchaAppID }
@@ -288,7 +292,9 @@ func (s *Simulator) solveTencent(captcha Tencent, options SolveOptions) url.Valu
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tickets.add(key, t, s.now())
+	if !options.Forge {
+		s.tickets.add(key, t, s.now())
+	}
 	return url.Values{"ticket": {key}, "randstr": {t.randstr}}
 }
 

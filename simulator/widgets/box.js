@@ -1,0 +1,118 @@
+// The box with the button: all there is to see of a captcha.
+
+var texts = {
+  en: { open: 'Click to verify', solve: 'I am human', close: 'Close', ready: 'Press the button.', checking: 'Checking…', failed: 'That was wrong. Try again.', passed: 'Verified.' },
+  zh: { open: '点击验证', solve: '我是人类', close: '关闭', ready: '请点击按钮。', checking: '验证中…', failed: '验证失败，请重试。', passed: '验证通过。' }
+};
+
+// The real widgets bring a style element as well.
+function addStyle() {
+  if (document.getElementById('captcha-simulator-style')) {
+    return;
+  }
+  var style = document.createElement('style');
+  style.id = 'captcha-simulator-style';
+  style.textContent =
+    '.captcha-simulator, .captcha-simulator-open { font: 16px/1.5 sans-serif; }' +
+    '.captcha-simulator { display: inline-block; box-sizing: border-box; max-width: 300px; padding: 12px; border: 1px solid #888; border-radius: 4px; color: #222; background: #fff; }' +
+    '.captcha-simulator[data-dark="true"] { color: #eee; background: #222; }' +
+    '.captcha-simulator-popup { position: fixed; top: 50%; left: 50%; transform: translate(-50%, -50%); z-index: 2147483647; }' +
+    '.captcha-simulator button, .captcha-simulator-open { font: inherit; padding: 6px 12px; cursor: pointer; }' +
+    '.captcha-simulator img, .captcha-simulator iframe { display: block; width: 100%; height: 60px; border: 0; margin-bottom: 8px; }' +
+    '.captcha-simulator p { margin: 8px 0 0; }';
+  document.head.appendChild(style);
+}
+
+// box puts a box into the container. It takes
+//   container, provider, language, dark
+//   popup      whether it is one over the page
+//   picture    the URL of a picture, if there is one
+//   opened     called once the picture is there
+//   broken     called when it cannot be loaded
+//   solve      called when the person presses the button
+//   close      called when the person gives up; without it there is no button
+function box(options) {
+  addStyle();
+  var text = /^zh/i.test(options.language) ? texts.zh : texts.en;
+  var element = document.createElement('div');
+  element.className = 'captcha-simulator' + (options.popup ? ' captcha-simulator-popup' : '');
+  element.dataset.provider = options.provider;
+  element.dataset.language = options.language;
+  element.dataset.dark = String(!!options.dark);
+  element.lang = text === texts.zh ? 'zh' : 'en';
+  element.setAttribute('role', options.popup ? 'dialog' : 'group');
+  element.setAttribute('aria-label', 'CAPTCHA');
+
+  var solve = button('captcha-simulator-solve', text.solve, function () { options.solve(); });
+  var message = document.createElement('p');
+  message.className = 'captcha-simulator-message';
+  message.setAttribute('role', 'status');
+  if (options.picture) {
+    var picture = document.createElement('img');
+    picture.alt = '';
+    picture.onload = function () { options.opened && options.opened(); };
+    picture.onerror = function () { options.broken && options.broken(); };
+    picture.src = options.picture;
+    element.appendChild(picture);
+  }
+  element.appendChild(solve);
+  if (options.close) {
+    element.appendChild(button('captcha-simulator-close', text.close, function () { options.close(); }));
+    element.addEventListener('keydown', function (event) {
+      if (event.key === 'Escape') {
+        event.stopPropagation();
+        options.close();
+      }
+    });
+  }
+  element.appendChild(message);
+  options.container.appendChild(element);
+
+  var self = {
+    element: element,
+    state: function (state, say) {
+      element.dataset.state = state;
+      message.textContent = say || text[state] || '';
+      solve.disabled = state !== 'ready' && state !== 'failed';
+    },
+    focus: function () { solve.focus(); },
+    remove: function () { element.remove(); }
+  };
+  self.state('ready');
+  return self;
+}
+
+// opener is the button in the page that opens the box.
+function opener(container, language, open) {
+  addStyle();
+  var text = /^zh/i.test(language) ? texts.zh : texts.en;
+  var element = button('captcha-simulator-open', text.open, open);
+  container.appendChild(element);
+  return element;
+}
+
+function button(className, text, press) {
+  var element = document.createElement('button');
+  element.type = 'button';
+  element.className = className;
+  element.textContent = text;
+  element.addEventListener('click', press);
+  return element;
+}
+
+// find returns the element that appendTo and its like are given: an element or
+// an id selector.
+function find(target) {
+  if (target instanceof Element) {
+    return target;
+  }
+  if (typeof target !== 'string') {
+    return null;
+  }
+  try {
+    return document.querySelector(target) || document.getElementById(target);
+  } catch (error) {
+    return null;
+  }
+}
+
