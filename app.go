@@ -7,12 +7,16 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+
+	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddycaptcha/caddycaptcha/cache"
+	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
 	"github.com/caddycaptcha/caddycaptcha/internal/limit"
 )
 
@@ -20,16 +24,33 @@ func init() {
 	caddy.RegisterModule(App{})
 }
 
-// App holds what all captcha handlers of one config share: the replay cache
-// and the policies. It need not be configured; the first handler makes it with
+// App holds what all captcha handlers of one config share: the replay cache,
+// the keys and the policies. It need not be configured; the first handler makes it with
 // its defaults.
 type App struct {
 	// ReplayCacheRaw selects and configures the replay cache, which remembers
 	// the spent proofs of all policies. Default: `{"store": "memory"}`.
 	ReplayCacheRaw json.RawMessage `json:"replay_cache,omitempty" caddy:"namespace=http.captcha.replay_caches inline_key=store"`
 
-	replay   cache.Replay
-	policies map[string]*policy
+	// Keys are the secrets that sign clearances, each of at least 16 bytes;
+	// they take global placeholders. The first signs and all verify, so that a
+	// key can be replaced without a break: put the new one first, and remove
+	// the old one when the clearances it signed have ended. Default: one that
+	// is made once and kept in Caddy's storage, as captcha/keys/master.
+	Keys []string `json:"keys,omitempty"`
+
+	replay   replayCache
+	keys     *clearance.Keys
+	policies []*policy
+	injected []*Inject
+	logger   *zap.Logger
+	ctx      caddy.Context
+}
+
+// replayCache is what a guest module in http.captcha.replay_caches has to be.
+type replayCache interface {
+	cache.Replay
+	cache.Counter
 }
 
 // CaddyModule returns the Caddy module information.
@@ -42,7 +63,10 @@ func (App) CaddyModule() caddy.ModuleInfo {
 
 // Provision loads the replay cache. It does not connect to anything.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.policies = make(map[string]*policy)
+	a.ctx, a.logger = ctx, ctx.Logger()
+	if err := a.provisionKeys(ctx.Storage()); err != nil {
+		return err
+	}
 	if a.ReplayCacheRaw == nil {
 		a.ReplayCacheRaw = json.RawMessage(`{"store":"memory"}`)
 	}
@@ -53,7 +77,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("replay_cache: %w", err)
 	}
-	a.replay = mod.(cache.Replay)
+	replay, ok := mod.(replayCache)
+	if !ok {
+		return fmt.Errorf("replay_cache: the module %T cannot count the uses of clearances; it must implement cache.Replay and cache.Counter", mod)
+	}
+	a.replay = replay
 	return nil
 }
 
@@ -68,8 +96,24 @@ func checkInlineKey(raw json.RawMessage, key string) error {
 	return nil
 }
 
-// Start does nothing: the app only holds what the handlers share.
-func (*App) Start() error { return nil }
+// Start checks what can only be checked when all handlers are there, and gets
+// the keys, which it is better to do before the first request than with it.
+func (a *App) Start() error {
+	for _, inject := range a.injected {
+		if _, err := inject.injector(); err != nil {
+			return err
+		}
+	}
+	for _, p := range a.policies {
+		if p.handler.issuer != nil {
+			if _, err := a.keys.Derive(clearance.PurposeClearance, p.name); err != nil {
+				return err
+			}
+		}
+	}
+	a.warnUnreachable()
+	return nil
+}
 
 // Stop does nothing. Verifications that are under way outlive the config.
 func (*App) Stop() error { return nil }
@@ -77,9 +121,15 @@ func (*App) Stop() error { return nil }
 // policy is a named set of rules. All handlers of one policy are configured
 // alike and share its limits.
 type policy struct {
-	origin string // where the first handler of the policy stands
-	config optionDigests
-	limits *limit.Limiter
+	name     string
+	origin   string // where the first handler of the policy stands
+	config   optionDigests
+	handler  *Captcha // the first one, which serves the endpoints
+	basePath string
+
+	limits       *limit.Limiter // of proofs with requests
+	verifyLimits *limit.Limiter // of proofs at the endpoint verify
+	challenges   *limit.Limiter // of challenges
 
 	passed        atomic.Bool // whether any proof has
 	warnSpoofable sync.Once
@@ -91,19 +141,52 @@ type policy struct {
 // path.
 func (a *App) policy(c *Captcha, config optionDigests) (*policy, error) {
 	origin := "the handler that matches " + string(c.matchers())
-	if known, ok := a.policies[c.Policy]; ok {
-		if err := sameConfig(known.config, config, known.origin, origin); err != nil {
+	if known := a.named(c.Policy); known != nil {
+		return known, sameConfig(known.config, config, known.origin, origin)
+	}
+	for _, other := range a.policies {
+		if err := apart(c.BasePath, other.basePath, fmt.Sprintf("policy %q", other.name)); err != nil {
 			return nil, err
 		}
-		return known, nil
 	}
+	slots, perClient := c.MaxConcurrentVerifications, c.MaxConcurrentVerificationsPerClient
 	p := &policy{
-		origin: origin,
-		config: config,
-		limits: limit.New(c.MaxConcurrentVerifications, c.MaxConcurrentVerificationsPerClient, c.MaxFailures),
+		name:         c.Policy,
+		origin:       origin,
+		config:       config,
+		handler:      c,
+		basePath:     c.BasePath,
+		limits:       limit.New(slots, perClient, c.MaxFailures),
+		verifyLimits: limit.New(slots, perClient, c.MaxFailures),
+		challenges:   limit.New(slots, perClient, challengesPerMinute),
 	}
-	a.policies[c.Policy] = p
+	a.policies = append(a.policies, p)
 	return p, nil
+}
+
+// named returns the policy of that name, or nil.
+func (a *App) named(name string) *policy {
+	for _, p := range a.policies {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// apart returns an error if the endpoints of two policies are in each other's
+// way.
+func apart(basePath, other, otherOrigin string) error {
+	if within(basePath, other) || within(other, basePath) {
+		return fmt.Errorf("base_path %s and base_path %s of another policy (%s) are equal, or one lies in the other; give one a path of its own", basePath, other, otherOrigin)
+	}
+	return nil
+}
+
+// within reports whether the path is the base or lies under it.
+func within(path, base string) bool {
+	rest, ok := strings.CutPrefix(path, base)
+	return ok && (rest == "" || rest[0] == '/')
 }
 
 // optionDigests holds a digest of each option as it was written: enough to
@@ -166,6 +249,7 @@ func sameConfig(a, b optionDigests, originA, originB string) error {
 }
 
 var (
+	_ caddy.Module      = (*App)(nil)
 	_ caddy.App         = (*App)(nil)
 	_ caddy.Provisioner = (*App)(nil)
 )

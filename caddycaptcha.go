@@ -19,8 +19,10 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddycaptcha/caddycaptcha/cache"
+	"github.com/caddycaptcha/caddycaptcha/internal/browser"
+	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
 	"github.com/caddycaptcha/caddycaptcha/internal/extract"
+	"github.com/caddycaptcha/caddycaptcha/internal/limit"
 	"github.com/caddycaptcha/caddycaptcha/verifier"
 )
 
@@ -85,11 +87,29 @@ type Captcha struct {
 	// changed. Default: none.
 	Strip []string `json:"strip,omitempty"`
 
+	// Clearance lets a browser that has passed go on for a time without
+	// another proof. It is what the challenge page and `captcha_inject` work
+	// by. Default: none.
+	Clearance *Clearance `json:"clearance,omitempty"`
+
 	// Refusal is how a request is refused: `problem` answers with problem
-	// details (RFC 9457), `error` returns an error for the site's error
-	// routes, `auto` picks what the client can use, which for now is the
-	// problem. Default: `auto`.
+	// details (RFC 9457), `page` shows a browser that navigates the challenge
+	// page where solving a captcha helps, and answers everything else with the
+	// problem, `error` returns an error for the site's error routes. `auto` is
+	// `page` with a clearance and `problem` without. Default: `auto`.
 	Refusal string `json:"refusal,omitempty"`
+
+	// PageTemplate is a file that replaces the built-in challenge page, in the
+	// syntax of Go's html/template; it takes global placeholders. See
+	// the README for what it has to hold. Default: the built-in page.
+	PageTemplate string `json:"page_template,omitempty"`
+
+	// BasePath is the path under which the policy's endpoints are: `challenge`,
+	// `verify`, `page` and `captcha.js`. Requests under it that reach a captcha
+	// handler are answered by it and never forwarded, whatever they match.
+	// Inside a handler that matches paths, such as `handle /app/*`, it must be
+	// one of them. Default: `/.captcha/` and the policy's name.
+	BasePath string `json:"base_path,omitempty"`
 
 	// Preflight is what becomes of CORS preflights, which carry no proof:
 	// `refuse` or `forward`. Default: `refuse`.
@@ -120,9 +140,13 @@ type Captcha struct {
 	provider    string
 	captchaID   string
 	fingerprint [32]byte
-	extractor   *extract.Extractor
+	onRequest   prover
+	atVerify    prover
 	strip       []extract.Source
-	replay      cache.Replay
+	issuer      *clearance.Issuer // nil without clearances
+	page        *browser.Page
+	app         *App
+	replay      replayCache
 	policy      *policy
 	counters    map[Outcome]prometheus.Counter
 	problems    *sync.Map // problem details by what they say
@@ -133,6 +157,7 @@ type Captcha struct {
 // The values of options that are words.
 const (
 	refusalAuto      = "auto"
+	refusalPage      = "page"
 	refusalProblem   = "problem"
 	refusalError     = "error"
 	preflightRefuse  = "refuse"
@@ -188,6 +213,9 @@ func (c *Captcha) provision(ctx caddy.Context) error {
 		return err
 	}
 	c.setDefaults()
+	if err := c.checkWhole(); err != nil {
+		return err
+	}
 	if err := c.checkNumbers(); err != nil { // a number and a default may contradict each other
 		return err
 	}
@@ -198,15 +226,20 @@ func (c *Captcha) provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.policy, err = app.(*App).policy(c, written); err != nil {
+	c.app = app.(*App)
+	c.replay = c.app.replay
+	if c.policy, err = c.app.policy(c, written); err != nil {
 		return err
 	}
-	c.replay = app.(*App).replay
 
 	if err := c.loadModules(ctx); err != nil {
 		return err
 	}
-	if err := c.makeExtractor(); err != nil {
+	if err := c.makeProvers(); err != nil {
+		return err
+	}
+	c.makeIssuer(c.app.keys)
+	if c.page, err = loadPage(c.PageTemplate); err != nil {
 		return err
 	}
 	for _, warning := range loopholes(c.matcherSets) {
@@ -238,20 +271,29 @@ func (c *Captcha) loadModules(ctx caddy.Context) error {
 	return nil
 }
 
-func (c *Captcha) makeExtractor() error {
+func (c *Captcha) makeProvers() error {
 	if err := c.checkParameters(c.verifier.Parameters()); err != nil {
 		return err
 	}
-	var parameters []extract.Parameter
+	var renamed, plain []extract.Parameter
 	for _, p := range c.verifier.Parameters() {
-		parameters = append(parameters, extract.Parameter{
+		plain = append(plain, extract.Parameter{Name: p.Name, Field: p.Name, Header: p.Header, MaxLength: p.MaxLength})
+		renamed = append(renamed, extract.Parameter{
 			Name:      p.Name,
 			Field:     cmp.Or(c.Fields[p.Name], p.Name),
 			Header:    cmp.Or(c.Headers[p.Name], p.Header),
 			MaxLength: p.MaxLength,
 		})
 	}
-	c.extractor = extract.New(parameters, sources(c.From), c.BodyLimit)
+	c.onRequest = prover{
+		extractor: extract.New(renamed, sources(c.From), c.BodyLimit),
+		limits:    c.policy.limits,
+		monitors:  c.Mode == modeMonitor,
+	}
+	c.atVerify = prover{
+		extractor: extract.New(plain, []extract.Source{extract.Form, extract.JSON}, defaultBodyLimit),
+		limits:    c.policy.verifyLimits,
+	}
 	c.strip = sources(c.Strip)
 	return nil
 }
@@ -261,6 +303,7 @@ func (c *Captcha) setDefaults() {
 	c.Refusal = cmp.Or(c.Refusal, refusalAuto)
 	c.Preflight = cmp.Or(c.Preflight, preflightRefuse)
 	c.Mode = cmp.Or(c.Mode, modeEnforce)
+	c.BasePath = c.basePath()
 	c.BodyLimit = cmp.Or(c.BodyLimit, defaultBodyLimit)
 	c.MaxConcurrentVerifications = cmp.Or(c.MaxConcurrentVerifications, 256)
 	c.MaxConcurrentVerificationsPerClient = cmp.Or(c.MaxConcurrentVerificationsPerClient, min(32, c.MaxConcurrentVerifications))
@@ -270,20 +313,30 @@ func (c *Captcha) setDefaults() {
 	}
 }
 
+// basePath is the path of the endpoints, also before the defaults are set.
+func (c *Captcha) basePath() string {
+	return cmp.Or(c.BasePath, "/.captcha/"+cmp.Or(c.Policy, defaultPolicy))
+}
+
 // ServeHTTP takes a request through the gate.
 func (c *Captcha) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if p, name, ok := c.app.endpoint(r); ok {
+		return p.handler.serveEndpoint(w, r, name)
+	}
 	protected, err := c.protects(r)
 	if err != nil {
-		c.record(r, decision{outcome: Failed, reason: "matcher"})
+		c.record(r, decision{outcome: Failed, reason: "matcher"}, true)
 		return err
 	}
 	if !protected {
 		return next.ServeHTTP(w, r)
 	}
 	d := c.decide(w, r)
-	c.record(r, d)
-	if d.outcome.forwards() || c.Mode == modeMonitor {
-		c.extractor.Strip(r, c.strip)
+	forwards := d.outcome.forwards() || c.Mode == modeMonitor
+	c.record(r, d, !forwards)
+	if forwards {
+		c.onRequest.extractor.Strip(r, c.strip)
+		c.removeClearances(r)
 		return next.ServeHTTP(w, r)
 	}
 	return c.refuse(w, r, d)
@@ -294,19 +347,43 @@ func (c *Captcha) decide(w http.ResponseWriter, r *http.Request) decision {
 	if c.Preflight == preflightForward && isBarePreflight(r) {
 		return decision{outcome: Exempt}
 	}
-	if r.TLS != nil && !r.TLS.HandshakeComplete {
-		// The client's address may be forged until the handshake is complete.
+	if isEarly(r) {
 		return decision{outcome: Failed, reason: "early_data", err: caddyhttp.Error(http.StatusTooEarly,
 			errors.New("TLS handshake not complete, client IP cannot be verified"))}
 	}
 	if d, ok := c.decidedEarlier(r); ok {
 		return d
 	}
+	cleared := c.useClearance(r)
+	if cleared.outcome != Missing {
+		return cleared
+	}
+	d := c.prove(w, r, c.onRequest)
+	if d.outcome == Missing && d.reason == extract.ReasonNone && cleared.reason != "" {
+		d.reason = cleared.reason // tells more: there was a clearance, but it would not do
+	}
+	return d
+}
+
+// isEarly reports whether the request came before the TLS handshake was
+// complete (0-RTT). Until then the client's address may be forged.
+func isEarly(r *http.Request) bool { return r.TLS != nil && !r.TLS.HandshakeComplete }
+
+// prover is a way in which proofs reach a policy: with the request that they
+// are for, or at the endpoint verify.
+type prover struct {
+	extractor *extract.Extractor
+	limits    *limit.Limiter
+	monitors  bool // goes on without a verdict
+}
+
+// prove takes the proof out of the request and spends it.
+func (c *Captcha) prove(w http.ResponseWriter, r *http.Request, p prover) decision {
 	timeout := bodyTimeout
-	if c.Mode == modeMonitor {
+	if p.monitors {
 		timeout = 0 // a deadline would break a slow upload that has to go on
 	}
-	found, err := c.extractor.Extract(w, r, originalURL(r).RawQuery, timeout)
+	found, err := p.extractor.Extract(w, r, originalURL(r).RawQuery, timeout)
 	switch {
 	case err != nil && clientLeft(err):
 		return decision{outcome: Canceled, err: err}
@@ -323,7 +400,7 @@ func (c *Captcha) decide(w http.ResponseWriter, r *http.Request) decision {
 		c.alert(verdict)
 		d = judge(verdict)
 	} else {
-		d = c.spend(r, proof)
+		d = c.spend(r, proof, p)
 	}
 	d.unread = found.BodyUnread
 	return d

@@ -45,6 +45,7 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 //			capacity <n>
 //			ttl      <duration>
 //		}
+//		key <secret>...
 //	}
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the option's name
@@ -62,8 +63,18 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return err
 			}
 			a.ReplayCacheRaw = raw
+		case "key":
+			if a.Keys != nil {
+				return d.Err("key is given twice; put all keys on one line, the one that signs first")
+			}
+			if a.Keys = d.RemainingArgs(); len(a.Keys) == 0 {
+				return d.ArgErr()
+			}
+			if d.NextBlock(1) {
+				return d.Err("key takes no block")
+			}
 		default:
-			return d.Errf("unknown option %q of the global option captcha; expected replay_cache", option)
+			return d.Errf("unknown option %q of the global option captcha; expected replay_cache or key", option)
 		}
 	}
 	return nil
@@ -93,13 +104,14 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	return h.NewRoute(nil, c), nil
 }
 
-// compareWithEarlier reports a policy that is configured in two ways while
-// file and line are known. The app finds what this cannot see: named routes
-// are adapted apart from sites, and JSON has no lines.
+// compareWithEarlier reports a policy that is configured in two ways, or two
+// policies whose endpoints are in each other's way, while file and line are
+// known. The app finds what this cannot see: named routes are adapted apart
+// from sites, and JSON has no lines.
 func compareWithEarlier(h httpcaddyfile.Helper, c *Captcha) error {
 	type handler struct {
-		config optionDigests
-		origin string
+		config           optionDigests
+		origin, basePath string
 	}
 	const key = "captcha.handlers"
 	earlier, ok := h.State[key].(map[string]handler)
@@ -115,7 +127,12 @@ func compareWithEarlier(h httpcaddyfile.Helper, c *Captcha) error {
 	if first, ok := earlier[c.Policy]; ok {
 		return sameConfig(first.config, config, first.origin, origin)
 	}
-	earlier[c.Policy] = handler{config, origin}
+	for _, other := range earlier {
+		if err := apart(c.basePath(), other.basePath, other.origin); err != nil {
+			return err
+		}
+	}
+	earlier[c.Policy] = handler{config, origin, c.basePath()}
 	return nil
 }
 
@@ -130,8 +147,14 @@ func compareWithEarlier(h httpcaddyfile.Helper, c *Captcha) error {
 //		header     <parameter> <Header-Name>
 //		body_limit <size>
 //		strip      header|query|cookie...
-//		refusal    auto|problem|error
-//		preflight  refuse|forward
+//		clearance  <ttl> {
+//			max_uses <n>
+//			bind_to  client_ip|user_agent...|none
+//		}
+//		refusal       auto|page|problem|error
+//		page_template <file>
+//		base_path     <path>
+//		preflight     refuse|forward
 //		max_concurrent_verifications <n> [<per client prefix>]
 //		max_failures <per minute and client prefix>
 //		mode       enforce|monitor
@@ -169,6 +192,11 @@ func (c *Captcha) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if v, ok := guest.(verifier.Verifier); ok {
 				parameters = v.Parameters()
 			}
+		} else if option == "clearance" {
+			var err error
+			if c.Clearance, err = unmarshalClearance(d); err != nil {
+				return err
+			}
 		} else if err := c.unmarshalOption(d, option); err != nil {
 			return err
 		}
@@ -178,6 +206,9 @@ func (c *Captcha) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return d.WrapErr(err)
 		}
 	}
+	if err := c.checkWhole(); err != nil {
+		return d.WrapErr(err)
+	}
 	if c.VerifierRaw == nil {
 		return d.Err("captcha needs a verifier: add `verifier geetest_v4|geetest_v3|tencent { ... }`")
 	}
@@ -186,7 +217,8 @@ func (c *Captcha) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // options are the options of the captcha directive.
 var options = []string{
-	"verifier", "from", "field", "header", "body_limit", "strip", "refusal", "preflight",
+	"verifier", "from", "field", "header", "body_limit", "strip", "clearance",
+	"refusal", "page_template", "base_path", "preflight",
 	"max_concurrent_verifications", "max_failures", "mode",
 }
 
@@ -224,6 +256,10 @@ func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		}
 	case "refusal":
 		c.Refusal, err = one()
+	case "page_template":
+		c.PageTemplate, err = one()
+	case "base_path":
+		c.BasePath, err = one()
 	case "preflight":
 		c.Preflight, err = one()
 	case "mode":
@@ -245,6 +281,47 @@ func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		err = d.Errf("unknown captcha option %q; this version has %s", option, strings.Join(options, ", "))
 	}
 	return err
+}
+
+// unmarshalClearance reads the option clearance.
+func unmarshalClearance(d *caddyfile.Dispenser) (*Clearance, error) {
+	args := d.RemainingArgs()
+	if len(args) != 1 {
+		return nil, d.Errf("clearance takes how long it is valid, such as 30m, got %d arguments", len(args))
+	}
+	ttl, err := caddy.ParseDuration(args[0])
+	if err != nil {
+		return nil, d.Errf("clearance must be a duration such as 30m, not %q", args[0])
+	}
+	o := &Clearance{TTL: caddy.Duration(ttl)}
+	for d.NextBlock(1) {
+		option, args := d.Val(), d.RemainingArgs()
+		switch option {
+		case "max_uses":
+			if o.MaxUses != 0 {
+				return nil, d.Err("max_uses is given twice")
+			}
+			if len(args) != 1 {
+				return nil, d.Errf("max_uses takes one argument, got %d", len(args))
+			}
+			if o.MaxUses, err = parseCount(d, option, args[0]); err != nil {
+				return nil, err
+			}
+		case "bind_to":
+			if o.BindTo != nil {
+				return nil, d.Err("bind_to is given twice; put everything on one line")
+			}
+			if o.BindTo = args; len(args) == 0 {
+				return nil, d.Err("bind_to takes client_ip, user_agent or both, or none")
+			}
+		default:
+			return nil, d.Errf("unknown option %q of clearance; it has max_uses and bind_to", option)
+		}
+		if err := o.check(); err != nil {
+			return nil, d.WrapErr(err)
+		}
+	}
+	return o, nil
 }
 
 // unmarshalName reads a parameter and the name that carries it.

@@ -1,9 +1,11 @@
 package caddycaptcha
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,13 +28,21 @@ func (c *Captcha) check() error {
 		name, value string
 		words       []string
 	}{
-		{"refusal", c.Refusal, []string{refusalAuto, refusalProblem, refusalError}},
+		{"refusal", c.Refusal, []string{refusalAuto, refusalPage, refusalProblem, refusalError}},
 		{"preflight", c.Preflight, []string{preflightRefuse, preflightForward}},
 		{"mode", c.Mode, []string{modeEnforce, modeMonitor}},
 	} {
 		if option.value != "" && !slices.Contains(option.words, option.value) {
 			return fmt.Errorf("%s must be %s, not %q", option.name, strings.Join(option.words, " or "), option.value)
 		}
+	}
+	if c.Clearance != nil {
+		if err := c.Clearance.check(); err != nil {
+			return err
+		}
+	}
+	if err := checkBasePath(c.BasePath); err != nil {
+		return err
 	}
 	if err := checkSources("from", c.From, extract.Header, extract.Form, extract.JSON, extract.Query, extract.Cookie); err != nil {
 		return err
@@ -47,6 +57,26 @@ func (c *Captcha) check() error {
 		return err
 	}
 	return c.checkNumbers()
+}
+
+// checkWhole finds what is missing once all options are known.
+func (c *Captcha) checkWhole() error {
+	if c.Clearance == nil && c.Refusal == refusalPage {
+		return errors.New("refusal page needs a clearance, which is what a browser gets for solving the captcha on the page: add `clearance 30m`")
+	}
+	if c.Clearance == nil && c.PageTemplate != "" {
+		return errors.New("page_template has no effect without a clearance: add `clearance 30m`")
+	}
+	return nil
+}
+
+var basePathShape = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+
+func checkBasePath(base string) error {
+	if base != "" && (!basePathShape.MatchString(base) || path.Clean(base) != base) {
+		return fmt.Errorf("base_path %q must be a path such as /.captcha/login, without a slash at its end, of letters, digits, - . _ and ~", base)
+	}
+	return nil
 }
 
 func checkSources(option string, given []string, known ...extract.Source) error {

@@ -21,6 +21,7 @@ type app struct {
 
 	mu       sync.Mutex
 	requests []string
+	header   http.Header // of the last one
 }
 
 func newApp(t *testing.T) *app {
@@ -30,6 +31,7 @@ func newApp(t *testing.T) *app {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.requests = append(a.requests, r.Method+" "+r.RequestURI)
+		a.header = r.Header
 	}))
 	t.Cleanup(a.Close)
 	return a

@@ -46,7 +46,7 @@ func registerMetrics(registry *prometheus.Registry) error {
 func requestCounters(policy, provider string) map[Outcome]prometheus.Counter {
 	counters := make(map[Outcome]prometheus.Counter)
 	for _, outcome := range []Outcome{
-		Passed, Exempt, Missing, Malformed, Rejected, Expired, Replayed, Risky,
+		Passed, Cleared, Exempt, Missing, Malformed, Rejected, Expired, Replayed, Risky,
 		Outage, Overloaded, Misconfigured, Canceled, Failed,
 	} {
 		counters[outcome] = requestsTotal.WithLabelValues(policy, provider, string(outcome))

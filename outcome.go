@@ -11,10 +11,13 @@ import (
 // log's `captcha_outcome` field and the `outcome` metric label.
 type Outcome string
 
-// The outcomes. Passed and Exempt forward the request, all others refuse it.
+// The outcomes. Passed, Cleared and Exempt forward the request, all others
+// refuse it.
 const (
 	// Passed: the provider vouched for the proof just now.
 	Passed Outcome = "passed"
+	// Cleared: the request has a valid clearance.
+	Cleared Outcome = "cleared"
 	// Exempt: a CORS preflight, with `preflight forward`.
 	Exempt Outcome = "exempt"
 	// Missing: no source held a complete proof.
@@ -44,7 +47,13 @@ const (
 )
 
 // forwards reports whether a request of this outcome goes upstream.
-func (o Outcome) forwards() bool { return o == Passed || o == Exempt }
+func (o Outcome) forwards() bool { return o == Passed || o == Cleared || o == Exempt }
+
+// curable reports whether a person who solves a captcha gets on after this
+// refusal.
+func (o Outcome) curable() bool {
+	return o == Missing || o == Rejected || o == Expired || o == Replayed
+}
 
 // statusClientClosedRequest is what Caddy answers and logs when the client has
 // gone (nginx's 499).

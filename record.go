@@ -14,8 +14,8 @@ import (
 )
 
 // record makes a decision visible: as placeholders, in the access log, as a
-// metric and, where the request is refused, in the log.
-func (c *Captcha) record(r *http.Request, d decision) {
+// metric and, where the request is refused or would have been, in the log.
+func (c *Captcha) record(r *http.Request, d decision, refused bool) {
 	c.counters[d.outcome].Inc()
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Set("http.captcha.outcome", string(d.outcome))
@@ -31,7 +31,7 @@ func (c *Captcha) record(r *http.Request, d decision) {
 		return
 	}
 	message := "captcha refused"
-	if c.Mode == modeMonitor {
+	if !refused {
 		message = "captcha would have refused"
 	}
 	if entry := c.logger.Check(zapcore.InfoLevel, message); entry != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddycaptcha/caddycaptcha/cache"
 	"github.com/caddycaptcha/caddycaptcha/internal/flight"
+	"github.com/caddycaptcha/caddycaptcha/internal/limit"
 	"github.com/caddycaptcha/caddycaptcha/verifier"
 )
 
@@ -27,18 +28,18 @@ var errLimit = errors.New("too many verifications")
 
 // spend uses a well-formed proof for this request: it claims it, has it
 // verified and keeps or gives back the claim.
-func (c *Captcha) spend(r *http.Request, proof verifier.Proof) decision {
+func (c *Captcha) spend(r *http.Request, proof verifier.Proof, p prover) decision {
 	identity := c.identity(proof)
 	if reason, ok := cache.SharedRejected().Lookup(cache.Key(identity[:16])); ok {
 		return decision{outcome: Rejected, reason: reason}
 	}
 	ctx := r.Context()
-	if c.Mode == modeMonitor {
+	if p.monitors {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, monitorWait)
 		defer cancel()
 	}
-	seat, err := flights.Join(ctx, c.attempt(r, proof, identity))
+	seat, err := flights.Join(ctx, c.attempt(r, proof, identity, p.limits))
 	if err != nil {
 		return c.undecided(r, err)
 	}
@@ -48,7 +49,7 @@ func (c *Captcha) spend(r *http.Request, proof verifier.Proof) decision {
 	} else {
 		d = judge(verdict)
 	}
-	forwards := d.outcome.forwards() || c.Mode == modeMonitor
+	forwards := d.outcome.forwards() || p.monitors
 	seat.Leave(forwards)
 	if forwards {
 		c.rememberDecision(r, d)
@@ -57,7 +58,7 @@ func (c *Captcha) spend(r *http.Request, proof verifier.Proof) decision {
 }
 
 // attempt is what it takes to claim and verify the proof.
-func (c *Captcha) attempt(r *http.Request, proof verifier.Proof, identity [32]byte) flight.Attempt[verifier.Verdict] {
+func (c *Captcha) attempt(r *http.Request, proof verifier.Proof, identity [32]byte, limits *limit.Limiter) flight.Attempt[verifier.Verdict] {
 	if spoofable(r) {
 		c.policy.warnSpoofable.Do(func() {
 			c.logger.Warn("clients can make up the address that limits and the captcha provider go by: add trusted_proxies_strict beside trusted_proxies in the global options",
@@ -73,10 +74,10 @@ func (c *Captcha) attempt(r *http.Request, proof verifier.Proof, identity [32]by
 		Prefix:   prefix,
 		Replay:   c.replay,
 		Admit: func() (func(), error) {
-			if !c.policy.limits.Acquire(prefix) {
+			if !limits.Acquire(prefix) {
 				return nil, errLimit
 			}
-			return func() { c.policy.limits.Release(prefix, failed) }, nil
+			return func() { limits.Release(prefix, failed) }, nil
 		},
 		Verify: func(ctx context.Context) (verifier.Verdict, flight.Fate) {
 			started := time.Now()
@@ -175,6 +176,7 @@ func digest(prefix []byte, parts ...string) [32]byte {
 // its way would take the same proof for a replay, or not find it any more.
 type decided struct {
 	fingerprint [32]byte
+	policy      *policy
 	decision    decision
 	earlier     *decided
 }
@@ -186,13 +188,15 @@ const decidedVar = "captcha"
 
 func (c *Captcha) rememberDecision(r *http.Request, d decision) {
 	earlier, _ := caddyhttp.GetVar(r.Context(), decidedVar).(*decided)
-	caddyhttp.SetVar(r.Context(), decidedVar, &decided{c.fingerprint, d, earlier})
+	caddyhttp.SetVar(r.Context(), decidedVar, &decided{c.fingerprint, c.policy, d, earlier})
 }
 
 func (c *Captcha) decidedEarlier(r *http.Request) (decision, bool) {
 	known, _ := caddyhttp.GetVar(r.Context(), decidedVar).(*decided)
 	for ; known != nil; known = known.earlier {
-		if known.fingerprint == c.fingerprint {
+		// A proof is good for every policy with its captcha, a clearance for
+		// the policy that gave it.
+		if known.policy == c.policy || known.fingerprint == c.fingerprint && known.decision.outcome != Cleared {
 			return known.decision, true
 		}
 	}

@@ -1,0 +1,239 @@
+package caddycaptcha
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/browser"
+	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
+	"github.com/caddycaptcha/caddycaptcha/internal/setting"
+)
+
+// The endpoints under a policy's base path.
+const (
+	endpointChallenge = "challenge"  // GET: what the widget needs
+	endpointVerify    = "verify"     // POST: a proof for a clearance
+	endpointPage      = "page"       // GET: the challenge page, for the dialog in an application's page
+	endpointScript    = "captcha.js" // GET: our script
+)
+
+// challengesPerMinute is how many challenges and pages one client prefix may
+// have per minute. A GeeTest v3 challenge costs a call to the provider.
+const challengesPerMinute = 600
+
+// endpoint finds the policy whose endpoint a request asks for, by the path that
+// the client sent, and the endpoint's name.
+func (a *App) endpoint(r *http.Request) (p *policy, name string, ok bool) {
+	asked := originalURL(r).Path
+	if strings.Contains(asked, "//") || strings.Contains(asked, "/.") {
+		asked = path.Clean(asked)
+	}
+	for _, p := range a.policies {
+		if within(asked, p.basePath) {
+			return p, strings.TrimPrefix(asked[len(p.basePath):], "/"), true
+		}
+	}
+	return nil, "", false
+}
+
+// serveEndpoint answers a request under the base path. Nothing there is ever
+// forwarded.
+func (c *Captcha) serveEndpoint(w http.ResponseWriter, r *http.Request, name string) error {
+	var serve func(http.ResponseWriter, *http.Request) error
+	methods := []string{http.MethodGet, http.MethodHead}
+	switch name {
+	case endpointScript:
+		serve = c.serveScript
+	case endpointChallenge:
+		serve = c.serveChallenge
+	case endpointPage:
+		serve = c.servePage
+	case endpointVerify:
+		serve, methods = c.serveVerify, []string{http.MethodPost}
+	}
+	browsing := name == endpointPage || name == endpointVerify
+	switch {
+	case serve == nil, browsing && c.issuer == nil:
+		return c.answer(w, r, problem{Status: http.StatusNotFound, Detail: "There is no such endpoint."})
+	case !slices.Contains(methods, r.Method):
+		w.Header().Set("Allow", strings.Join(methods, ", "))
+		return c.answer(w, r, problem{Status: http.StatusMethodNotAllowed, Detail: "The method must be " + strings.Join(methods, " or ") + "."})
+	case name == endpointScript:
+		return serve(w, r)
+	case !fromSameOrigin(r):
+		return c.answer(w, r, problem{Status: http.StatusForbidden, Detail: "This endpoint is for pages of its own origin only."})
+	case isEarly(r):
+		return c.answer(w, r, problem{Status: http.StatusTooEarly, Detail: "The TLS handshake is not complete."})
+	}
+	return serve(w, r)
+}
+
+// fromSameOrigin reports whether a page of our own origin made the request, as
+// far as the browser says. Older ones say nothing.
+func fromSameOrigin(r *http.Request) bool {
+	for _, site := range r.Header["Sec-Fetch-Site"] {
+		if site != "same-origin" {
+			return false
+		}
+	}
+	return true
+}
+
+// answer answers with problem details that are about no outcome.
+func (c *Captcha) answer(w http.ResponseWriter, r *http.Request, p problem) error {
+	header := w.Header()
+	if r.ContentLength != 0 && r.ProtoMajor == 1 {
+		header.Set("Connection", "close") // the body is not worth reading
+	}
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	w.Write(p.encode()) //nolint:errcheck,gosec // the body is made of fixed words; when the client has gone there is nobody to tell
+	return nil
+}
+
+// serveScript serves our script. The hash in its URL makes it cacheable for
+// ever; without the right one, as in a page that was cached before an update,
+// it is the current script, for once.
+func (c *Captcha) serveScript(w http.ResponseWriter, r *http.Request) error {
+	header := w.Header()
+	header.Set("Content-Type", "text/javascript; charset=utf-8")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if r.URL.Query().Get("v") == browser.ScriptHash() {
+		header.Set("Cache-Control", "public, max-age=31536000, immutable")
+	} else {
+		header.Set("Cache-Control", "no-store")
+	}
+	w.Write(browser.Script()) //nolint:errcheck,gosec // when the client has gone there is nobody to tell
+	return nil
+}
+
+// serveChallenge answers with what the provider's widget needs.
+func (c *Captcha) serveChallenge(w http.ResponseWriter, r *http.Request) error {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	if r.Method == http.MethodHead { // which must not cost a challenge
+		header.Set("Content-Type", "application/json")
+		return nil
+	}
+	client := clientOf(r)
+	prefix := prefixOf(client.IP)
+	if !c.policy.challenges.Acquire(prefix) {
+		return c.refuseHere(w, r, decision{outcome: Overloaded, reason: "limit"})
+	}
+	defer c.policy.challenges.Release(prefix, true) // each counts
+	challenge, failure := c.verifier.Challenge(r.Context(), client, c.userID(prefix))
+	if challenge == nil {
+		if r.Context().Err() != nil {
+			return c.refuseHere(w, r, decision{outcome: Canceled, err: r.Context().Err()})
+		}
+		c.alert(failure)
+		return c.refuseHere(w, r, judge(failure))
+	}
+	body, err := json.Marshal(challenge)
+	if err != nil {
+		return caddyhttp.Error(http.StatusInternalServerError, err)
+	}
+	header.Set("Content-Type", "application/json")
+	w.Write(append(body, '\n')) //nolint:errcheck,gosec // when the client has gone there is nobody to tell
+	return nil
+}
+
+// serveVerify takes a proof and gives a clearance for it.
+func (c *Captcha) serveVerify(w http.ResponseWriter, r *http.Request) error {
+	d := c.prove(w, r, c.atVerify)
+	if d.outcome == Passed {
+		if err := c.issueClearance(w, r); err != nil {
+			d = c.undecided(r, err)
+		}
+	}
+	c.record(r, d, true)
+	if !d.outcome.forwards() {
+		return c.refuseHere(w, r, d)
+	}
+	header := w.Header()
+	header.Set("Captcha-Outcome", string(d.outcome))
+	header.Set("Captcha-Policy", c.Policy)
+	header.Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// servePage serves the challenge page by itself.
+func (c *Captcha) servePage(w http.ResponseWriter, r *http.Request) error {
+	return c.writePage(w, r, http.StatusOK, browser.Data{Cleared: c.hasClearance(r)})
+}
+
+// refuseHere answers a call of an endpoint that is refused. What the option
+// refusal says is about the application's requests: an error route could
+// forward them.
+func (c *Captcha) refuseHere(w http.ResponseWriter, r *http.Request, d decision) error {
+	switch d.outcome {
+	case Canceled:
+		return caddyhttp.Error(statusClientClosedRequest, d.err)
+	case Failed:
+		status := http.StatusBadRequest
+		if e := (caddyhttp.HandlerError{}); errors.As(d.err, &e) {
+			status = e.StatusCode
+		}
+		return c.answer(w, r, problem{Status: status, Detail: "The request body could not be read."})
+	default:
+		c.writeProblem(w, d)
+		return nil
+	}
+}
+
+// writePage writes the challenge page with what data says of the request.
+func (c *Captcha) writePage(w http.ResponseWriter, r *http.Request, status int, data browser.Data) error {
+	data.Lang = browser.Language(r.Header.Get("Accept-Language"))
+	data.Nonce = browser.Nonce()
+	data.Base = c.BasePath
+	data.Policy = c.Policy
+	data.Provider = c.provider
+	page, err := c.page.Render(data)
+	if err != nil {
+		return caddyhttp.Error(http.StatusInternalServerError, err)
+	}
+	browser.SetHeader(w.Header(), browser.CSP(data.Nonce, c.verifier.Sources()))
+	w.WriteHeader(status)
+	w.Write(page) //nolint:errcheck,gosec // the template escapes; when the client has gone there is nobody to tell
+	return nil
+}
+
+// userID is what a provider is told the client by: nothing that tells who it
+// is, and another text at every policy. Without keys there is none.
+func (c *Captcha) userID(prefix netip.Prefix) string {
+	keys, err := c.app.keys.Derive(clearance.PurposeUserID, c.Policy)
+	if err != nil {
+		return ""
+	}
+	mac := keys[0].MAC([]byte(prefix.String()))
+	return hex.EncodeToString(mac[:16])
+}
+
+// loadPage returns the page in the file, or the built-in one.
+func loadPage(file string) (*browser.Page, error) {
+	if file == "" {
+		return browser.Default(), nil
+	}
+	file, err := setting.Expand("page_template", file)
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("page_template: %w", err)
+	}
+	return browser.ParsePage(file, string(text))
+}

@@ -1,0 +1,431 @@
+package caddycaptcha_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/caddycaptcha/caddycaptcha/simulator"
+)
+
+// browserGate is a gate whose /login* a browser can pass with a clearance.
+func browserGate(t *testing.T, provider string, clearance ...string) *gate {
+	t.Helper()
+	g := newGate(t)
+	g.run(g.captcha(provider, "clearance 30m {\n"+strings.Join(clearance, "\n")+"\n}") + g.proxy())
+	return g
+}
+
+// at is a request of an endpoint of the policy default.
+func (g *gate) at(method, endpoint, body string, header ...string) answer {
+	g.t.Helper()
+	return send(g.t, newRequest(g.t, method, g.url+"/.captcha/default/"+endpoint, body, header...))
+}
+
+// clear gets a clearance for a fresh proof.
+func (g *gate) clear(provider string, header ...string) *http.Cookie {
+	g.t.Helper()
+	a := g.at("POST", "verify", g.solve(provider).Encode(), append(header, "Content-Type", formType)...)
+	if a.StatusCode != http.StatusNoContent || len(a.Cookies()) != 1 {
+		g.t.Fatalf("verify answered %d with cookies %v: %s", a.StatusCode, a.Cookies(), a.body)
+	}
+	return a.Cookies()[0]
+}
+
+// getCleared gets /login with cookies.
+func (g *gate) getCleared(cookies string, header ...string) answer {
+	g.t.Helper()
+	return send(g.t, newRequest(g.t, "GET", g.url+"/login", "", append(header, "Cookie", cookies)...))
+}
+
+func TestAClearanceLetsABrowserPassWithoutAnotherProof(t *testing.T) {
+	for _, provider := range providers {
+		t.Run(provider, func(t *testing.T) {
+			g := browserGate(t, provider)
+			cookie := g.clear(provider)
+			if cookie.Name != "captcha-default" || cookie.Path != "/" || !cookie.HttpOnly || cookie.Secure ||
+				cookie.SameSite != http.SameSiteLaxMode || cookie.MaxAge != 1800 || cookie.Domain != "" {
+				t.Errorf("the cookie is %s", cookie.Raw)
+			}
+			if seen := g.seen(); len(seen) != 0 {
+				t.Errorf("the app saw %q: verify forwards nothing", seen)
+			}
+			for range 3 {
+				g.wantPassed(g.getCleared(cookie.Name + "=" + cookie.Value))
+			}
+			if g.calls() != 1 {
+				t.Errorf("the provider was called %d times, want once", g.calls())
+			}
+			g.want(g.getCleared("captcha-default=x"), 403, "missing")
+			g.want(g.getCleared(""), 403, "missing")
+		})
+	}
+}
+
+func TestTheAppDoesNotSeeClearances(t *testing.T) {
+	g := newGate(t)
+	g.run(g.captcha(geetestV4, "clearance 30m") +
+		"captcha /admin* admin {\n" + g.verifier(geetestV4) + "clearance 30m\n}\n" + g.proxy())
+	cookie := g.clear(geetestV4)
+	sent := "a=1; " + cookie.Name + "=" + cookie.Value + "; __Host-captcha-admin=y; captcha-other=z;  b=\"2\""
+	if a := g.getCleared(sent); a.StatusCode != 200 {
+		t.Fatalf("status %d: %s", a.StatusCode, a.body)
+	}
+	if got, want := g.header.Get("Cookie"), "a=1; captcha-other=z;  b=\"2\""; got != want {
+		t.Errorf("the app got the cookies %q, want %q", got, want)
+	}
+}
+
+func TestAClearanceIsForOnePolicyAndHost(t *testing.T) {
+	g := newGate(t)
+	g.run(g.captcha(geetestV4, "clearance 30m") +
+		"captcha /admin* admin {\n" + g.verifier(geetestV4) + "clearance 30m\n}\n" + g.proxy())
+	cookie := g.clear(geetestV4)
+	other := send(t, newRequest(t, "GET", g.url+"/admin", "", "Cookie", "captcha-admin="+cookie.Value+"; "+cookie.Name+"="+cookie.Value))
+	g.want(other, 403, "missing")
+	if reason := other.problem(t)["reason"]; reason != "invalid" {
+		t.Errorf("the reason is %v, want invalid", reason)
+	}
+	elsewhere := newRequest(t, "GET", g.url+"/login", "", "Cookie", cookie.Name+"="+cookie.Value)
+	elsewhere.Host = "another.example"
+	g.want(send(t, elsewhere), 403, "missing")
+	// Two policies on one request each want their own.
+	g.run(g.captcha(geetestV4, "clearance 30m") +
+		"captcha /login* admin {\n" + g.verifier(geetestV4) + "clearance 30m\n}\n" + g.proxy())
+	cookie = g.clear(geetestV4)
+	g.want(g.getCleared(cookie.Name+"="+cookie.Value), 403, "missing")
+	both := cookie.Name + "=" + cookie.Value
+	for _, c := range send(t, newRequest(t, "POST", g.url+"/.captcha/admin/verify", g.solve(geetestV4).Encode(), "Content-Type", formType)).Cookies() {
+		both += "; " + c.Name + "=" + c.Value
+	}
+	g.wantPassed(g.getCleared(both))
+}
+
+func TestAClearanceIsBoundToItsClient(t *testing.T) {
+	for _, c := range []struct {
+		name, option, header, same, other, reason string
+	}{
+		{"address", "bind_to client_ip", "X-Forwarded-For", "203.0.113.99", "198.51.100.7", "binding"},
+		{"user agent", "bind_to user_agent", "User-Agent", "Mozilla/5.0", "Mozilla/6.0", "binding"},
+		{"nothing", "bind_to none", "X-Forwarded-For", "203.0.113.99", "198.51.100.7", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newGate(t)
+			site := g.captcha(geetestV4, "clearance 30m {\n"+c.option+"\n}") + g.proxy()
+			run(t, strings.Replace(g.caddyfile(site), globals, globals+"servers {\ntrusted_proxies static private_ranges\ntrusted_proxies_strict\n}\n", 1))
+			g.url = "http://" + address(t, "srv0")
+			first := c.same
+			if c.header == "X-Forwarded-For" {
+				first = "203.0.113.1" // the same /24
+			}
+			cookie := g.clear(geetestV4, c.header, first)
+			g.wantPassed(g.getCleared(cookie.Name+"="+cookie.Value, c.header, c.same))
+			a := g.getCleared(cookie.Name+"="+cookie.Value, c.header, c.other)
+			if c.reason == "" {
+				g.wantPassed(a)
+				return
+			}
+			g.want(a, 403, "missing")
+			if reason := a.problem(t)["reason"]; reason != c.reason {
+				t.Errorf("the reason is %v, want %s", reason, c.reason)
+			}
+		})
+	}
+}
+
+// TestUsesAreCountedExactly sends more requests at once than one clearance has
+// uses, through two handlers of its policy, each of which would take one.
+func TestUsesAreCountedExactly(t *testing.T) {
+	const uses, requests = 7, 64
+	g := newGate(t)
+	gate := g.captcha(geetestV4, "clearance 30m {\nmax_uses 7\n}")
+	g.run(gate + "route {\n" + gate + g.proxy() + "}\n")
+	cookie := g.clear(geetestV4)
+	var passed atomic.Int32
+	var workers sync.WaitGroup
+	for range requests {
+		workers.Go(func() {
+			if g.getCleared(cookie.Name+"="+cookie.Value).StatusCode == 200 {
+				passed.Add(1)
+			}
+		})
+	}
+	workers.Wait()
+	if passed.Load() != uses || len(g.seen()) != uses {
+		t.Errorf("%d requests passed, want %d", passed.Load(), uses)
+	}
+	a := g.getCleared(cookie.Name + "=" + cookie.Value)
+	if reason := a.problem(t)["reason"]; reason != "used_up" {
+		t.Errorf("the reason is %v, want used_up", reason)
+	}
+	load(t, g.caddyfile(gate+g.proxy()))
+	g.url = "http://" + address(t, "srv0")
+	if a := g.getCleared(cookie.Name + "=" + cookie.Value); a.StatusCode != 403 {
+		t.Error("a reload gave the clearance new uses")
+	}
+}
+
+// TestNothingUnderTheBasePathIsForwarded asks for endpoints, real and not, in
+// all spellings, also where the site rewrites or does not match them.
+func TestNothingUnderTheBasePathIsForwarded(t *testing.T) {
+	for _, site := range []string{"", "uri strip_prefix /.captcha\n", "rewrite * /index.html\n"} {
+		g := newGate(t)
+		g.run(site + g.captcha(geetestV4, "clearance 30m") + g.proxy())
+		for _, path := range []string{
+			"/.captcha/default", "/.captcha/default/", "/.captcha/default/x", "/.captcha/default/challenge/x",
+			"//.captcha/default/x", "/.captcha//default/x", "/a/../.captcha/default/x", "/.captcha/./default/x",
+			"/%2ecaptcha/default/x", "/.captcha/default/..%2fdefault/x",
+		} {
+			for _, method := range []string{"GET", "POST", "PUT", "OPTIONS", "DELETE", "post"} {
+				status := rawRequest(t, strings.TrimPrefix(g.url, "http://"), method+" "+path+" HTTP/1.1\r\nHost: example.com\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+				if len(g.seen()) != 0 {
+					t.Fatalf("%s %s was forwarded (%q)", method, path, site)
+				}
+				if !strings.Contains(status, " 404 ") && !strings.Contains(status, " 405 ") {
+					t.Errorf("%s %s: %s", method, path, status)
+				}
+			}
+		}
+		// What only looks like it is the application's.
+		for _, path := range []string{"/.captcha/default2/x", "/.captcha/defaultx", "/.captcha"} {
+			g.wantPassed(send(t, newRequest(t, "GET", g.url+path, "")))
+		}
+	}
+}
+
+func TestWhoMayAskTheEndpoints(t *testing.T) {
+	g := browserGate(t, geetestV4)
+	for _, c := range []struct {
+		method, endpoint, site string
+		status                 int
+	}{
+		{"GET", "challenge", "", 200},
+		{"GET", "challenge", "same-origin", 200},
+		{"HEAD", "challenge", "same-origin", 200},
+		{"GET", "challenge", "same-site", 403},
+		{"GET", "challenge", "cross-site", 403},
+		{"GET", "challenge", "none", 403},
+		{"GET", "challenge", "Same-Origin", 403},
+		{"POST", "challenge", "", 405},
+		{"OPTIONS", "challenge", "", 405},
+		{"GET", "page", "same-origin", 200},
+		{"GET", "page", "cross-site", 403},
+		{"GET", "verify", "", 405},
+		{"HEAD", "verify", "", 405},
+		{"POST", "verify", "cross-site", 403},
+		{"POST", "verify", "none", 403},
+		{"GET", "captcha.js", "cross-site", 200},
+		{"POST", "captcha.js", "", 405},
+		{"GET", "Challenge", "", 404},
+		{"GET", "challenge.json", "", 404},
+	} {
+		header := []string{"Origin", "https://evil.example", "Access-Control-Request-Method", "GET"}
+		if c.site != "" {
+			header = append(header, "Sec-Fetch-Site", c.site)
+		}
+		a := g.at(c.method, c.endpoint, "", header...)
+		if a.StatusCode != c.status {
+			t.Errorf("%s %s from %q: status %d, want %d: %s", c.method, c.endpoint, c.site, a.StatusCode, c.status, a.body)
+		}
+		for name := range a.Header {
+			if strings.HasPrefix(name, "Access-Control-") {
+				t.Errorf("%s %s answers with %s", c.method, c.endpoint, name)
+			}
+		}
+		if cache := a.Header.Get("Cache-Control"); cache != "no-store" {
+			t.Errorf("%s %s: Cache-Control %q", c.method, c.endpoint, cache)
+		}
+		if c.status == 405 && a.Header.Get("Allow") == "" {
+			t.Errorf("%s %s: no Allow", c.method, c.endpoint)
+		}
+	}
+	if calls := g.Calls(); calls != 0 || len(g.seen()) != 0 {
+		t.Errorf("%d calls to the provider, %d to the app, want none", calls, len(g.seen()))
+	}
+}
+
+func TestEndpointsForClearancesNeedThem(t *testing.T) {
+	g := newGate(t)
+	g.run(g.captcha(geetestV4) + g.proxy())
+	for _, c := range []struct {
+		method, endpoint string
+		status           int
+	}{{"GET", "challenge", 200}, {"POST", "verify", 404}, {"GET", "verify", 404}, {"GET", "page", 404}, {"GET", "captcha.js", 200}} {
+		if a := g.at(c.method, c.endpoint, ""); a.StatusCode != c.status {
+			t.Errorf("%s %s: status %d, want %d", c.method, c.endpoint, a.StatusCode, c.status)
+		}
+	}
+}
+
+func TestTheChallengeHoldsWhatTheWidgetNeeds(t *testing.T) {
+	for _, provider := range providers {
+		g := browserGate(t, provider)
+		a := g.at("GET", "challenge", "")
+		var members map[string]any
+		if err := json.Unmarshal([]byte(a.body), &members); err != nil {
+			t.Fatal(err)
+		}
+		if got := a.Header.Get("Content-Type"); got != "application/json" {
+			t.Errorf("Content-Type %q", got)
+		}
+		if members["provider"] != provider {
+			t.Errorf("provider %v, want %s", members["provider"], provider)
+		}
+		for _, secret := range []string{v3Key, v4Key, appSecret, secretKey, secretID} {
+			if strings.Contains(a.body, secret) {
+				t.Errorf("the challenge holds a key: %s", a.body)
+			}
+		}
+		if provider == geetestV3 {
+			challenge, _ := members["challenge"].(string)
+			proof, err := g.Solve(provider, simulator.SolveOptions{Challenge: challenge})
+			if err != nil {
+				t.Fatalf("the challenge %q cannot be solved: %v", challenge, err)
+			}
+			g.wantPassed(g.post(proof))
+			if g.at("HEAD", "challenge", ""); g.Calls(simulator.V3RegisterPath) != 1 {
+				t.Error("HEAD registered a challenge")
+			}
+		}
+	}
+}
+
+func TestVerifySaysWhatBecameOfTheProof(t *testing.T) {
+	g := browserGate(t, geetestV4)
+	proof := g.solve(geetestV4)
+	form := []string{"Content-Type", formType}
+	for _, c := range []struct {
+		name, body string
+		header     []string
+		status     int
+		outcome    string
+	}{
+		{"no proof", "a=b", form, 403, "missing"},
+		{"made up", madeUp(proof).Encode(), form, 403, "rejected"},
+		{"good", proof.Encode(), form, 204, "passed"},
+		{"again", proof.Encode(), form, 403, "replayed"},
+		{"twice a parameter", proof.Encode() + "&lot_number=x", form, 400, "malformed"},
+		{"in headers", "", []string{"Captcha-Lot-Number", proof.Get("lot_number")}, 403, "missing"},
+	} {
+		a := g.at("POST", "verify", c.body, c.header...)
+		if a.StatusCode != c.status || a.Header.Get("Captcha-Outcome") != c.outcome {
+			t.Errorf("%s: %d %q, want %d %q", c.name, a.StatusCode, a.Header.Get("Captcha-Outcome"), c.status, c.outcome)
+		}
+		if c.status != 204 && len(a.Cookies()) != 0 {
+			t.Errorf("%s: a refusal set the cookies %v", c.name, a.Cookies())
+		}
+	}
+	body, _ := json.Marshal(members(g.solve(geetestV4)))
+	if a := g.at("POST", "verify", string(body), "Content-Type", "application/json"); a.StatusCode != 204 {
+		t.Errorf("a proof in JSON: %d", a.StatusCode)
+	}
+	if len(g.seen()) != 0 {
+		t.Error("verify forwarded something")
+	}
+}
+
+// TestACallWithItsOwnProofGetsNoClearance: a proof buys one request or a
+// clearance, never both.
+func TestACallWithItsOwnProofGetsNoClearance(t *testing.T) {
+	g := browserGate(t, geetestV4)
+	if a := g.post(g.solve(geetestV4)); len(a.Cookies()) != 0 || a.StatusCode != 200 {
+		t.Errorf("%d with cookies %v", a.StatusCode, a.Cookies())
+	}
+	proof := g.solve(geetestV4)
+	g.at("POST", "verify", proof.Encode(), "Content-Type", formType)
+	g.seen()
+	g.want(g.post(proof), 403, "replayed")
+}
+
+func TestVerifyEnforcesInMonitorMode(t *testing.T) {
+	g := newGate(t)
+	g.run(g.captcha(geetestV4, "clearance 30m", "mode monitor") + g.proxy())
+	if a := g.at("POST", "verify", "a=b", "Content-Type", formType); a.StatusCode != 403 {
+		t.Errorf("status %d", a.StatusCode)
+	}
+	cookie := g.clear(geetestV4)
+	g.wantPassed(g.getCleared(cookie.Name + "=" + cookie.Value))
+	awaitEntries(t, g, "handled request", 3)
+	if last := g.entries("handled request"); last[len(last)-1]["captcha_outcome"] != "cleared" {
+		t.Errorf("captcha_outcome is %v", last[len(last)-1]["captcha_outcome"])
+	}
+}
+
+// TestWhoGetsThePage checks all refusals by who asks.
+func TestWhoGetsThePage(t *testing.T) {
+	const page, problem = "text/html; charset=utf-8", "application/problem+json"
+	for _, c := range []struct {
+		name, option, clearance string
+		method                  string
+		header                  []string
+		want                    string
+	}{
+		{"a browser navigates", "auto", "30m", "GET", []string{"Sec-Fetch-Mode", "navigate"}, page},
+		{"page says the same", "page", "30m", "GET", []string{"Sec-Fetch-Mode", "navigate"}, page},
+		{"a form is posted", "auto", "30m", "POST", []string{"Sec-Fetch-Mode", "navigate"}, page},
+		{"an older browser", "auto", "30m", "GET", []string{"Accept", "text/html,*/*;q=0.8"}, page},
+		{"fetch that takes HTML", "auto", "30m", "GET", []string{"Sec-Fetch-Mode", "cors", "Accept", "text/html"}, problem},
+		{"an API client", "page", "30m", "GET", []string{"Accept", "*/*"}, problem},
+		{"problem is asked for", "problem", "30m", "GET", []string{"Sec-Fetch-Mode", "navigate"}, problem},
+		{"no clearance", "auto", "", "GET", []string{"Sec-Fetch-Mode", "navigate"}, problem},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newGate(t)
+			clearance := ""
+			if c.clearance != "" {
+				clearance = "clearance " + c.clearance
+			}
+			g.run(g.captcha(geetestV4, clearance, "refusal "+c.option) + g.proxy())
+			a := send(t, newRequest(t, c.method, g.url+"/login", "", c.header...))
+			g.want(a, 403, "missing")
+			if got := a.Header.Get("Content-Type"); got != c.want {
+				t.Errorf("Content-Type %q, want %q", got, c.want)
+			}
+			if a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("Captcha-Policy") != "default" {
+				t.Errorf("header %v", a.Header)
+			}
+			if c.want == problem {
+				if got := a.problem(t)["challenge"]; got != "/.captcha/default/challenge" {
+					t.Errorf("challenge %v", got)
+				}
+				return
+			}
+			if csp := a.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'self'") {
+				t.Errorf("Content-Security-Policy %q", csp)
+			}
+		})
+	}
+	t.Run("the provider is down", func(t *testing.T) {
+		g := browserGate(t, geetestV4)
+		g.Fail(respond(500, ""))
+		a := send(t, newRequest(t, "POST", g.url+"/login", g.solve(geetestV4).Encode(), "Content-Type", formType, "Sec-Fetch-Mode", "navigate"))
+		g.want(a, 503, "outage")
+		if got := a.Header.Get("Content-Type"); got != problem {
+			t.Errorf("Content-Type %q: another captcha does not help", got)
+		}
+	})
+}
+
+// TestNothingOfTheRequestIsInThePage asks for pages with payloads in whatever
+// could be reflected.
+func TestNothingOfTheRequestIsInThePage(t *testing.T) {
+	g := browserGate(t, geetestV4)
+	const payload = `zz"'><script>alert(1)</script>`
+	for _, target := range []string{"/login?" + url.QueryEscape(payload), "/login/" + url.PathEscape(payload), "/login?zz=javascript:alert(1)"} {
+		request := newRequest(t, "GET", g.url+target, "",
+			"Sec-Fetch-Mode", "navigate", "Accept-Language", "zz,en", "Referer", "https://zz.example/"+payload,
+			"User-Agent", payload, "X-Forwarded-Host", "zz.example", "Cookie", "captcha-default="+"zz", "Origin", "https://zz.example")
+		request.Host = "zz.example"
+		a := send(t, request)
+		if a.StatusCode != 403 || !strings.Contains(a.body, "<html") {
+			t.Fatalf("status %d: %.200s", a.StatusCode, a.body)
+		}
+		if strings.Contains(a.body, "zz") || strings.Contains(a.Header.Get("Content-Security-Policy"), "zz") {
+			t.Errorf("%s: the page or its policy holds a part of the request", target)
+		}
+	}
+}

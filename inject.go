@@ -1,0 +1,173 @@
+package caddycaptcha
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"unicode"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/browser"
+	"github.com/caddycaptcha/caddycaptcha/internal/inject"
+)
+
+func init() {
+	caddy.RegisterModule(Inject{})
+	httpcaddyfile.RegisterHandlerDirective("captcha_inject", parseInject)
+	// After encode, which then compresses what was injected into.
+	httpcaddyfile.RegisterDirectiveOrder("captcha_inject", httpcaddyfile.After, "encode")
+}
+
+// Inject is a handler that brings the captcha into the application's own
+// pages. It adds one script element to the HTML that the next handlers answer
+// with. In the browser, the script holds back submits of the selected forms,
+// and catches calls by fetch and XMLHttpRequest that the policy's captcha
+// handler refused; it shows the captcha in a dialog, gets a clearance for it,
+// and lets the submit or call go on. What is submitted is not touched.
+//
+// The policy needs a clearance, and the requests that the pages make must meet
+// its captcha handler.
+type Inject struct {
+	// Policy names the captcha handlers' policy. Default: `default`.
+	Policy string `json:"policy,omitempty"`
+
+	// Form is a CSS selector of the forms to hold back. Default:
+	// `form[method=post]`.
+	Form string `json:"form,omitempty"`
+
+	app      *App
+	injector func() (*inject.Injector, error)
+	logger   *zap.Logger
+}
+
+const defaultForm = "form[method=post]"
+
+// CaddyModule returns the Caddy module information.
+func (Inject) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.captcha_inject",
+		New: func() caddy.Module { return new(Inject) },
+	}
+}
+
+// Provision sets up the handler.
+func (i *Inject) Provision(ctx caddy.Context) error {
+	if err := i.check(); err != nil {
+		return fmt.Errorf("captcha_inject: %w", err)
+	}
+	i.Policy = cmp.Or(i.Policy, defaultPolicy)
+	i.Form = cmp.Or(i.Form, defaultForm)
+	i.logger = throttled(ctx.Logger())
+	app, err := ctx.App("captcha")
+	if err != nil {
+		return err
+	}
+	i.app = app.(*App)
+	i.app.injected = append(i.app.injected, i)
+	i.injector = sync.OnceValues(i.makeInjector)
+	return nil
+}
+
+func (i *Inject) check() error {
+	if i.Policy != "" && !policyName.MatchString(i.Policy) {
+		return fmt.Errorf("policy name %q may hold only letters, digits, _ and -", i.Policy)
+	}
+	if i.Form != "" && strings.TrimSpace(i.Form) == "" || strings.ContainsFunc(i.Form, unicode.IsControl) {
+		return errors.New("form must be a CSS selector such as " + defaultForm)
+	}
+	return nil
+}
+
+// makeInjector finds the policy, whose handlers may be set up later than this
+// one.
+func (i *Inject) makeInjector() (*inject.Injector, error) {
+	p := i.app.named(i.Policy)
+	if p == nil {
+		var known []string
+		for _, other := range i.app.policies {
+			known = append(known, other.name)
+		}
+		return nil, fmt.Errorf("captcha_inject: there is no captcha of policy %q; there is %s", i.Policy, cmp.Or(strings.Join(known, ", "), "none"))
+	}
+	if p.handler.issuer == nil {
+		return nil, fmt.Errorf("captcha_inject: policy %q has no clearance, which is what a browser gets for solving the captcha: add `clearance 30m` to its captcha", i.Policy)
+	}
+	return inject.New(inject.Options{
+		ScriptURL: p.basePath + "/" + endpointScript + "?v=" + browser.ScriptHash(),
+		Integrity: browser.Integrity(),
+		FramePath: p.basePath + "/" + endpointPage,
+		Policy:    i.Policy,
+		Forms:     i.Form,
+		Log:       i.leftAlone,
+	}), nil
+}
+
+// leftAlone tells the operator of a page in which the captcha will be missing.
+func (i *Inject) leftAlone(r *http.Request, reason inject.Reason) {
+	i.logger.Warn("captcha_inject left a page as it was: "+string(reason),
+		zap.String("policy", i.Policy),
+		zap.String("path", r.URL.Path))
+}
+
+// ServeHTTP injects the script into the answer of the next handlers, if it is
+// a page.
+func (i *Inject) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	injector, err := i.injector()
+	if err != nil {
+		return err
+	}
+	return injector.ServeHTTP(w, r, next)
+}
+
+// parseInject reads a captcha_inject directive.
+func parseInject(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	i := new(Inject)
+	return i, i.UnmarshalCaddyfile(h.Dispenser)
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+//
+//	captcha_inject [<matcher>] [<policy>] {
+//		form <css selector>
+//	}
+func (i *Inject) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the directive's name
+	if d.NextArg() {
+		i.Policy = d.Val()
+	}
+	if d.NextArg() {
+		return d.Errf("unexpected argument %q; a captcha_inject directive takes a matcher and a policy name", d.Val())
+	}
+	for d.NextBlock(0) {
+		option, args := d.Val(), d.RemainingArgs()
+		switch {
+		case option != "form":
+			return d.Errf("unknown captcha_inject option %q; it has form", option)
+		case i.Form != "":
+			return d.Err("form is given twice; a CSS selector can list several, as in `form \"#login, #register\"`")
+		case len(args) != 1:
+			return d.Errf("form takes one CSS selector, in quotes if it holds spaces, got %d arguments", len(args))
+		}
+		i.Form = args[0]
+	}
+	if err := i.check(); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}
+
+var (
+	_ caddy.Module                = (*Inject)(nil)
+	_ caddy.Provisioner           = (*Inject)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Inject)(nil)
+	_ caddyfile.Unmarshaler       = (*Inject)(nil)
+)

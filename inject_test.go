@@ -1,0 +1,92 @@
+package caddycaptcha_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+func TestInjectNeedsAPolicyWithClearance(t *testing.T) {
+	g := newGate(t)
+	for _, c := range []struct{ site, want string }{
+		{g.captcha(geetestV4, "clearance 30m") + "captcha_inject * login\n", `there is no captcha of policy "login"; there is default`},
+		{"captcha_inject\n", `there is no captcha of policy "default"; there is none`},
+		{g.captcha(geetestV4) + "captcha_inject\n", `policy "default" has no clearance`},
+	} {
+		config, err := adapt(g.caddyfile(c.site + g.proxy()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = caddy.Load([]byte(config), true)
+		if err == nil {
+			caddy.Stop() //nolint:errcheck // the test has failed
+			t.Errorf("%q loads", c.site)
+		} else if !strings.Contains(err.Error(), c.want) {
+			t.Errorf("the error is %q, want %q in it", err, c.want)
+		}
+	}
+}
+
+// TestInjectPutsTheScriptIntoPages checks the wiring; what the handler does to
+// pages is tested where it is done.
+func TestInjectPutsTheScriptIntoPages(t *testing.T) {
+	const page = `<!DOCTYPE html><html><head><title>Login</title></head><body><form method="post"></form></body></html>`
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Write([]byte(page)) //nolint:errcheck // the client would notice
+	}))
+	defer upstream.Close()
+	g := newGate(t)
+	g.run("captcha /api/* login {\n" + g.verifier(geetestV4) + "clearance 30m\nbase_path /app/captcha\n}\n" +
+		"captcha_inject /page* login {\nform \"form.login, [data-x=\\\"y\\\"]\"\n}\nencode\nreverse_proxy " + upstream.Listener.Addr().String() + "\n")
+	navigate := []string{"Accept", "text/html", "Sec-Fetch-Mode", "navigate"}
+	a := send(t, newRequest(t, "GET", g.url+"/page", "", navigate...))
+	script, _, ok := strings.Cut(strings.TrimPrefix(a.body[strings.Index(a.body, "<script"):], `<script src="`), `"`)
+	if !ok || !strings.HasPrefix(script, "/app/captcha/captcha.js?v=") {
+		t.Fatalf("no script in %s", a.body)
+	}
+	for _, want := range []string{`data-policy="login"`, `data-captcha="inject"`, `data-forms="form.login, [data-x=&#34;y&#34;]"`, `integrity="sha256-`} {
+		if !strings.Contains(a.body, want) {
+			t.Errorf("%s is not in %s", want, a.body)
+		}
+	}
+	served := send(t, newRequest(t, "GET", g.url+script, ""))
+	if served.StatusCode != 200 || served.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" ||
+		!strings.HasPrefix(served.Header.Get("Content-Type"), "text/javascript") {
+		t.Errorf("the script: %d %v", served.StatusCode, served.Header)
+	}
+	if stale := send(t, newRequest(t, "GET", g.url+"/app/captcha/captcha.js?v=0", "")); stale.Header.Get("Cache-Control") != "no-store" || stale.body != served.body {
+		t.Errorf("another version: %v", stale.Header)
+	}
+	if a := send(t, newRequest(t, "GET", g.url+"/elsewhere", "", navigate...)); a.body != page {
+		t.Errorf("a page that is not matched became %s", a.body)
+	}
+}
+
+// TestUnreachableEndpointsAreWarnedOf: a captcha inside handle blocks whose
+// endpoints the block keeps away could never be solved.
+func TestUnreachableEndpointsAreWarnedOf(t *testing.T) {
+	const warning = "the captcha's endpoints are under a path that the routes around its handler do not match"
+	for _, c := range []struct {
+		name, before, base, after string
+		warned                    bool
+	}{
+		{"at site level", "", "", "", false},
+		{"in handle of another path", "handle /app/* {\n", "", "}\n", true},
+		{"in handle of its path", "handle /app/* {\n", "base_path /app/captcha", "}\n", false},
+		{"in handle_path of its path", "handle_path /app/* {\n", "base_path /app/captcha", "}\n", false},
+		{"in a route", "route {\n", "", "}\n", false},
+		{"in two", "handle /app/* {\nhandle /app/x/* {\n", "base_path /app/captcha", "}\n}\n", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newGate(t)
+			g.run(c.before + g.captcha(geetestV4, "clearance 30m", c.base) + g.proxy() + c.after)
+			if warned := len(g.entries(warning)) > 0; warned != c.warned {
+				t.Errorf("warned: %t, want %t", warned, c.warned)
+			}
+		})
+	}
+}

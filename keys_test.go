@@ -1,0 +1,154 @@
+package caddycaptcha_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// keyGate loads a site with clearances, with more global options, and returns
+// whether an earlier clearance still passes.
+func (g *gate) loadWithGlobals(t *testing.T, more string) {
+	t.Helper()
+	load(t, g.withGlobals(more))
+	g.url = "http://" + address(t, "srv0")
+}
+
+func (g *gate) withGlobals(more string) string {
+	site := g.captcha(geetestV4, "clearance 30m") + g.proxy()
+	return strings.Replace(g.caddyfile(site), globals, globals+more+"\n", 1)
+}
+
+// passes asks for /login of the host that a clearance was given for.
+func (g *gate) passes(cookie string) bool {
+	g.t.Helper()
+	request := newRequest(g.t, "GET", g.url+"/login", "", "Cookie", cookie)
+	request.Host = "example.com"
+	return send(g.t, request).StatusCode == 200
+}
+
+// cookie gets a clearance for example.com, whatever the port.
+func (g *gate) cookie() string {
+	g.t.Helper()
+	request := newRequest(g.t, "POST", g.url+"/.captcha/default/verify", g.solve(geetestV4).Encode(), "Content-Type", formType)
+	request.Host = "example.com"
+	a := send(g.t, request)
+	if len(a.Cookies()) != 1 {
+		g.t.Fatalf("verify answered %d: %s", a.StatusCode, a.body)
+	}
+	return a.Cookies()[0].Name + "=" + a.Cookies()[0].Value
+}
+
+func TestKeysCanBeReplacedWithoutABreak(t *testing.T) {
+	const first, second = "the-first-of-all-keys", "the-second-of-all-keys"
+	g := newGate(t)
+	run(t, g.withGlobals("captcha {\nkey "+first+"\n}"))
+	g.url = "http://" + address(t, "srv0")
+	old := g.cookie()
+	for _, c := range []struct {
+		keys        string
+		oldIsGood   bool
+		newIsGoodAt bool
+	}{
+		{first, true, true},
+		{second + " " + first, true, true},
+		{second, false, true},
+		{first, true, false},
+	} {
+		g.loadWithGlobals(t, "captcha {\nkey "+c.keys+"\n}")
+		if g.passes(old) != c.oldIsGood {
+			t.Errorf("with %s the first clearance passes: %t", c.keys, !c.oldIsGood)
+		}
+		fresh := g.cookie()
+		g.loadWithGlobals(t, "captcha {\nkey "+second+"\n}")
+		// What was signed by the first key of two is good without the second.
+		if want := strings.HasPrefix(c.keys, second); g.passes(fresh) != want {
+			t.Errorf("with %s a clearance was signed with the wrong key", c.keys)
+		}
+	}
+}
+
+func TestAKeyIsMadeOnceAndKeptInStorage(t *testing.T) {
+	dir := t.TempDir()
+	storage := "storage file_system " + dir
+	file := filepath.Join(dir, "captcha", "keys", "master")
+	g := newGate(t)
+
+	config, err := adapt(g.withGlobals(storage))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parsed caddy.Config
+	if err := caddy.StrictUnmarshalJSON([]byte(config), &parsed); err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Validate(&parsed); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("validating a config made the key; it may run as another user")
+	}
+
+	run(t, g.withGlobals(storage))
+	g.url = "http://" + address(t, "srv0")
+	cookie := g.cookie()
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		t.Errorf("others may read the key: %s", info.Mode())
+	}
+	// Another node, or this one after a restart, knows the file alone.
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	g.loadWithGlobals(t, storage)
+	if !g.passes(cookie) {
+		t.Error("a clearance did not survive the restart")
+	}
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	g.loadWithGlobals(t, "storage file_system "+t.TempDir())
+	if g.passes(cookie) {
+		t.Error("a clearance passes with another key")
+	}
+}
+
+func TestBadKeysAreLoadErrors(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "captcha", "keys"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "captcha", "keys", "master"), []byte("CANARY\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SHORT_KEY", "CANARY")
+	g := newGate(t)
+	for _, c := range []struct{ globals, want string }{
+		{"captcha {\nkey {env.SHORT_KEY}\n}", "key 1 of 1: it has 6 bytes and must have at least 16"},
+		{"captcha {\nkey 0123456789abcdef {env.NO_SUCH_KEY}\n}", "key 2 of 2"},
+		{"storage file_system " + dir, "captcha/keys/master in Caddy's storage: it is not a key; delete it"},
+	} {
+		config, err := adapt(g.withGlobals(c.globals))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = caddy.Load([]byte(config), true)
+		if err == nil {
+			caddy.Stop() //nolint:errcheck // the test has failed
+			t.Errorf("%q loads", c.globals)
+			continue
+		}
+		if !strings.Contains(err.Error(), c.want) {
+			t.Errorf("the error is %q, want %q in it", err, c.want)
+		}
+		if strings.Contains(err.Error(), "CANARY") {
+			t.Errorf("the error shows the key: %s", err)
+		}
+	}
+}
