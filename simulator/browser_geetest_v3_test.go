@@ -143,7 +143,7 @@ func TestGeeTestV3ReportsErrorsByTheirCodes(t *testing.T) {
 		"handler throws":      {nil, bind, "c.onReady(() => { throw 'x' })", false, "onError error_116"},
 		"no area":             {nil, "{product: 'custom'}", "", false, "onError error_112"},
 		"no get.php":          {notFound(V3GetPath), bind, "", false, "onError error_104"},
-		"get.php stalls":      {func(sim *Simulator) { sim.Fail(Fault{Path: V3GetPath, Kind: Stall}) }, "{product: 'bind', timeout: 2000}", "", false, "onError error_104"},
+		"get.php stalls":      {func(sim *Simulator) { sim.Fail(Fault{Path: V3GetPath, Kind: Stall}) }, "{product: 'bind', timeout: 6000}", "", false, "onError error_104"},
 		"get.php refuses": {func(sim *Simulator) {
 			sim.Fail(Fault{Path: V3GetPath, Kind: Respond, Body: `{"status":"error","error_code":"error_113","error":"forbidden"}`})
 		}, bind, "", false, "onError error_113"},
@@ -167,6 +167,9 @@ func TestGeeTestV3ReportsErrorsByTheirCodes(t *testing.T) {
 			tb := openV3(t, sim, test.options, test.begin)
 			if test.press {
 				tb.press(solveButton)
+			}
+			if strings.Contains(test.options, "timeout") {
+				tb.pass(sim, V3GetPath, "6000")
 			}
 			tb.awaitLog(test.want)
 		})
@@ -209,11 +212,9 @@ func TestGeeTestV3IsOfflineWhenToldOrWhenItCannotReachTheProvider(t *testing.T) 
 
 func TestGeeTestV3RenewsAChallengeBeforeItExpires(t *testing.T) {
 	sim, _ := newTestSimulator(t)
-	code := `const wait = setTimeout;
-		window.setTimeout = (f, delay, ...more) => delay === 540000 ? (window.renew = f, 0) : wait(f, delay, ...more);`
-	tb := openTab(t, sim, opening{script: V3ScriptPath, code: code + showV3(sim, "{product: 'bind'}")})
+	tb := openTab(t, sim, opening{script: V3ScriptPath, code: showV3(sim, "{product: 'bind'}")})
 	tb.await("document.querySelector('" + solveButton + "')")
-	tb.run("renew()")
+	tb.pass(sim, V3GetPath, "540000")
 	if err := sim.AwaitCalls(tb.ctx, V3ResetPath, 1); err != nil {
 		t.Fatal(err)
 	}

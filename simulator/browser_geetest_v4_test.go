@@ -121,7 +121,7 @@ func TestGeeTestV4ReportsErrorsByTheirCodes(t *testing.T) {
 		"appendTo a number": {nil, "{}", "c.appendTo(1)", false, "onError 60002 code,desc,msg"},
 		"no verify":         {notFound(V4VerifyPath), "{product: 'bind'}", "c.onReady(() => c.showCaptcha())", true, "onError 60101 code,desc,msg"},
 		"verify reset":      {func(sim *Simulator) { sim.Fail(Fault{Path: V4VerifyPath, Kind: Reset}) }, "{product: 'bind'}", "c.onReady(() => c.showCaptcha())", true, "onError 60101 code,desc,msg"},
-		"verify stalls":     {func(sim *Simulator) { sim.Fail(Fault{Path: V4VerifyPath, Kind: Stall}) }, "{product: 'bind', timeout: 3000}", "c.onReady(() => c.showCaptcha())", true, "onError 60101 code,desc,msg"},
+		"verify stalls":     {func(sim *Simulator) { sim.Fail(Fault{Path: V4VerifyPath, Kind: Stall}) }, "{product: 'bind', timeout: 6000}", "c.onReady(() => c.showCaptcha())", true, "onError 60101 code,desc,msg"},
 		"offline, no local": {func(sim *Simulator) { notFound(V4LoadPath)(sim); notFound(V4BypassPath)(sim) }, "{}", "", false, "config error 60204"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -132,6 +132,9 @@ func TestGeeTestV4ReportsErrorsByTheirCodes(t *testing.T) {
 			tb := openV4(t, sim, test.options, test.begin)
 			if test.press {
 				tb.press(solveButton)
+			}
+			if strings.Contains(test.options, "timeout") {
+				tb.pass(sim, V4VerifyPath, "6000")
 			}
 			tb.awaitLog(test.want)
 		})

@@ -69,7 +69,10 @@ func openTab(t *testing.T, sim *Simulator, o opening) *tab {
 		}
 		fmt.Fprintf(w, `<!DOCTYPE html><html lang="en"><body><div id="box"></div><form id="form"></form>%s
 <script nonce="test">
-var log = [], violations = [];
+var log = [], violations = [], held = {};
+// The widgets' timeouts pass when the test says so.
+const wait = window.setTimeout;
+window.setTimeout = (f, delay, ...more) => delay >= 5000 ? ((held[delay] ??= []).push(f), 0) : wait(f, delay, ...more);
 addEventListener('error', (event) => event.message && log.push('thrown: ' + event.message));
 addEventListener('securitypolicyviolation', (event) => violations.push(event.effectiveDirective.replace('-elem', '')));
 </script>
@@ -121,13 +124,19 @@ func (tb *tab) run(code string) {
 	}
 }
 
-// press clicks a button, which must be there, with the mouse.
+// press waits until a button is there, can be pressed and is covered by
+// nothing, and presses it.
 func (tb *tab) press(selector string) {
 	tb.t.Helper()
-	tb.await(fmt.Sprintf("document.querySelector(%q) && !document.querySelector(%q).disabled", selector, selector))
-	if err := chromedp.Do(tb.ctx, chromedp.Click(selector)); err != nil {
-		tb.t.Fatal(err)
-	}
+	tb.await(fmt.Sprintf(`(() => {
+		const button = document.querySelector(%q);
+		if (!button || button.disabled) return false;
+		button.scrollIntoView();
+		const {left, top, width, height} = button.getBoundingClientRect();
+		if (document.elementFromPoint(left + width / 2, top + height / 2) !== button) return false;
+		button.click();
+		return true;
+	})()`, selector))
 }
 
 // key presses a key.
@@ -136,6 +145,16 @@ func (tb *tab) key(key string) {
 	if err := chromedp.Do(tb.ctx, chromedp.KeyEvent(key)); err != nil {
 		tb.t.Fatal(err)
 	}
+}
+
+// pass makes the timeouts of so many milliseconds pass, once the call that is
+// waited for has arrived.
+func (tb *tab) pass(sim *Simulator, path, milliseconds string) {
+	tb.t.Helper()
+	if err := sim.AwaitCalls(tb.ctx, path, 1); err != nil {
+		tb.t.Fatal(err)
+	}
+	tb.run("held[" + milliseconds + "].splice(0).forEach((f) => f())")
 }
 
 // proof returns the members of the expression's value.

@@ -197,6 +197,7 @@ func TestAFailingWidgetCanBeTriedAgain(t *testing.T) {
 		{kind: "geetest_v3", mode: "throwlater", text: "slow", complaint: "Error: later"},
 		{kind: "geetest_v4", mode: "neverready", text: "slow", reach: func(b tab) { b.await("window.fake && fake.config && fire(20000, 20000)") }},
 		{kind: "geetest_v3", mode: "stall", text: "slow", reach: func(b tab) { b.await("window.fake && fake.config && fire(20000, 20000)") }},
+		{kind: "intl", mode: "norender", text: "slow", reach: func(b tab) { b.says("solve", ""); b.await("fire(20000, 20000)") }},
 		{kind: "geetest_v3", mode: "throwinshow", text: "broken", reach: func(b tab) { b.press("captcha-button") }},
 		{kind: "geetest_v3", mode: "expiring", text: "expired", reach: func(b tab) { b.press("captcha-button"); b.press("fake-error") }},
 		{kind: "geetest_v4", mode: "erring", text: "broken", reach: func(b tab) { b.press("captcha-button"); b.press("fake-error") }},
@@ -214,8 +215,11 @@ func TestAFailingWidgetCanBeTriedAgain(t *testing.T) {
 			}
 			b.says(test.text, "retry")
 			s.set(func() { s.mode = "" })
-			b.eval("if (window.fake) fake.mode = ''")
+			b.eval("if (window.fake) fake.mode = fake.mode.startsWith('intl') ? 'intl' : ''")
 			b.press("captcha-button")
+			if test.kind == "intl" {
+				b.press("fake-tick")
+			}
 			b.press("fake-solve")
 			b.await("document.getElementById('app')")
 			if s.asked != 2 {

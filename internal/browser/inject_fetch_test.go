@@ -111,12 +111,18 @@ var otherCalls = []struct {
 		name: "refused again", uses: 1, script: `const all = await Promise.all([1, 2, 3].map(() => fetch("/login"))); return all.map(({ status }) => status).sort()`,
 		act: func(g *gated) action { return g.solve(1) }, want: "200,403,403", received: 1, pages: 1,
 	},
+	{
+		name: "XHR refused again", uses: 1, script: `const all = await Promise.all([1, 2].map(() => xhr("GET", "/login"))); return all.map((log) => log.replace("<title>received</title>GET 0 null", "").replace('{"outcome": "missing"} missing', "")).sort()`,
+		act: func(g *gated) action { return g.solve(1) }, received: 1, pages: 1,
+		want: "readystatechange1 loadstart readystatechange2 readystatechange3 progress readystatechange4 load loadend 200 ,readystatechange1 loadstart readystatechange2 readystatechange3 progress readystatechange4 load loadend 403",
+	},
 	{name: "an outcome no captcha cures", outcome: "overloaded", script: `return (await fetch("/login")).status`, want: "403"},
 	{name: "a policy of another page", script: `return (await fetch("/pay")).status`, want: "403"},
 	{
 		name: "the application says it", script: `return (await fetch("/forged", { method: "POST", body: "a" })).status`,
 		act: func(g *gated) action { return g.solve(1) }, want: "403", received: 2, pages: 1,
 	},
+	{name: "no refusal", script: `return [(await fetch("/served")).status, (await xhr("GET", "/served")).split(" ").at(-3)]`, want: "200,200", received: 2},
 	{name: "another origin says it", script: `return (await fetch("https://other.test:" + location.port + "/forged")).headers.get("Captcha-Policy")`, want: "login", received: 1},
 	{name: "another origin was redirected here", script: `return (await fetch("https://other.test:" + location.port + "/there?to=" + location.origin + "/forged").catch(() => 0)).status`, want: "403", received: 2},
 	{name: "redirected to another origin", script: `return (await fetch("/there?to=https://other.test:" + location.port + "/forged")).status`, want: "403", received: 2},
@@ -138,7 +144,7 @@ var otherCalls = []struct {
 	{
 		name: "XHR opened anew while the dialog is open", script: `return xhr("POST", "/login", "a")`, pages: 1, received: 1,
 		act: func(g *gated) action {
-			return chromedp.Steps(g.asked(1), js(`last.open("GET", "/open"), last.send()`), g.giveUp(1))
+			return chromedp.Steps(g.asked(1), js(`last.open("GET", "/open")`), g.solve(1), browsertest.Await("!("+shown+")"), js(`last.send()`))
 		},
 		want: `readystatechange1 loadstart upload-loadstart upload-progress upload-load upload-loadend readystatechange1 loadstart readystatechange2 readystatechange3 progress readystatechange4 load loadend 200 <title>received</title>GET 0 null`,
 	},
@@ -147,6 +153,10 @@ var otherCalls = []struct {
 		name: "XHR of another origin, without a preflight", received: 1, want: "403 login",
 		script: `return new Promise((done) => { const x = new XMLHttpRequest(); x.upload; x.open("POST", "https://other.test:" + location.port + "/forged");
 			x.onload = () => done(x.status + " " + x.getResponseHeader("Captcha-Policy")); x.send("a") })`,
+	},
+	{
+		name: "XHR of another origin was redirected here", received: 2, want: "403",
+		script: `return new Promise((done) => { const x = new XMLHttpRequest(); x.open("GET", "https://other.test:" + location.port + "/there?to=" + location.origin + "/forged"); x.onloadend = () => done(x.status); x.send() })`,
 	},
 	{name: "XHR redirected after the application acted", script: `return xhr("POST", "/there?to=/login", "order")`, received: 1,
 		want: `readystatechange1 loadstart upload-loadstart upload-progress upload-load upload-loadend readystatechange2 readystatechange3 progress readystatechange4 load loadend 403 {"outcome": "missing"} missing`},

@@ -72,7 +72,9 @@ func (g *gated) startTLS() *gated {
 }
 
 func (g *gated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
+	if r.URL.Path != "/app" { // which may go to the back/forward cache
+		w.Header().Set("Cache-Control", "no-store")
+	}
 	if r.Header.Get("Origin") != "" && r.Header.Get("Origin") != origin(r) {
 		w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
 		w.Header().Set("Access-Control-Expose-Headers", "Captcha-Outcome, Captcha-Policy")
@@ -186,6 +188,9 @@ func (g *gated) serveRest(w http.ResponseWriter, r *http.Request, path string) {
 	switch path {
 	case "forged":
 		g.refuse(w, "login")
+	case "served":
+		w.Header().Set("Captcha-Outcome", "missing")
+		w.Header().Set("Captcha-Policy", "login")
 	case "there":
 		http.Redirect(w, r, r.URL.Query().Get("to"), http.StatusSeeOther)
 	case "nothing":

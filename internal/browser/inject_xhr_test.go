@@ -43,6 +43,7 @@ var xhrs = []struct {
 	{"type of the answer", 1, `return xhr("GET", "/login", null, (x) => { x.overrideMimeType("text/xml; charset=utf-8"); x.addEventListener("load", () => note(x.responseXML?.documentElement.outerHTML)) })`},
 	{"credentials and timeout", 1, `return xhr("GET", "/login", null, (x) => { x.withCredentials = true; x.timeout = 60000; x.addEventListener("load", () => note(x.withCredentials, x.timeout, new URL(x.responseURL).pathname)) })`},
 	{"relative to the base at the time of the call", 1, `const call = xhr("GET", "login"); history.replaceState(0, "", "/elsewhere/x"); return call`},
+	{"clobbered base", 1, `document.body.innerHTML = "<img name=baseURI>"; return xhr("POST", "login", "a")`},
 	{"used again", 1, `const x = new XMLHttpRequest(); const log = []; const again = () => new Promise((done) => { x.onloadend = () => { log.push(x.status, x.responseText); done() } });
 		x.open("POST", "/login"); x.send("one"); await again(); x.open("POST", "/login"); x.setRequestHeader("X-App", "y"); x.send("two"); await again(); return log`},
 	{"opened twice", 1, `const x = new XMLHttpRequest(); x.open("POST", "/open"); x.setRequestHeader("X-App", "y"); x.open("POST", "/login"); return new Promise((done) => { watch(x, [], done); x.send("a") })`},

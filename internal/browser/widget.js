@@ -280,6 +280,7 @@
         ready = true;
         clearTimeout(later.ready);
         if (!opener) {
+          after("ready", patience, () => box.offsetHeight || trouble());
           say("solve");
           element("button").hidden = true;
           box.tabIndex = -1;

@@ -35,8 +35,9 @@ var browser struct {
 }
 
 // Main runs the tests of a package that uses the browser, closes the browser,
-// and fails if a goroutine is left. Call it from TestMain; it does not return.
-func Main(m *testing.M) {
+// and fails if a goroutine is left, but for those that known admits. Call it
+// from TestMain; it does not return.
+func Main(m *testing.M, known ...goleak.Option) {
 	browser.main = true
 	code := m.Run()
 	if browser.ctx != nil {
@@ -45,7 +46,7 @@ func Main(m *testing.M) {
 			code = max(code, 1)
 		}
 	}
-	if err := goleak.Find(); err != nil {
+	if err := goleak.Find(known...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = max(code, 1)
 	}

@@ -136,7 +136,7 @@ func (i *Issuer) Issue(s Subject, now time.Time) (*http.Cookie, Clearance, error
 	t := token{key: key.id, expiry: uint64(now.Add(i.options.TTL).UnixMilli())}
 	rand.Read(t.id[:]) // never fails (crypto/rand)
 	i.sign(key, &t, s)
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure wherever the client uses https
 		Name:     i.names.of(s.Secure),
 		Value:    t.encode(),
 		Path:     "/",

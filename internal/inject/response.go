@@ -248,18 +248,16 @@ func (w *response) send(rest []byte) error {
 	if w.decoder == nil && (w.declared < 0 || !w.amended) {
 		w.phase = passing
 	}
-	// One write for all that is there, since encode judges a page by the
+	// What was scanned goes out in one write, since encode judges a page by the
 	// length of its first write.
-	n := min(len(rest), 32<<10)
-	s.buf = append(s.buf, rest[:n]...)
-	if len(s.buf) == 0 {
-		return nil
+	for _, p := range [...][]byte{s.buf, rest} {
+		if len(p) > 0 {
+			if _, err := w.ResponseWriter.Write(p); err != nil {
+				return err
+			}
+		}
 	}
-	_, err := w.ResponseWriter.Write(s.buf)
-	if err == nil && n < len(rest) {
-		_, err = w.ResponseWriter.Write(rest[n:])
-	}
-	return err
+	return nil
 }
 
 // FlushError lets http.ResponseController flush. While the place for our

@@ -28,6 +28,7 @@
         popup();
         return;
       }
+      if (fake.mode === 'intlnorender') return;
       const tick = document.createElement('button');
       tick.id = 'fake-tick';
       tick.textContent = 'I am human';
