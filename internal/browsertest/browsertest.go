@@ -35,9 +35,19 @@ var browser struct {
 }
 
 // Main runs the tests of a package that uses the browser, closes the browser,
-// and fails if a goroutine is left, but for those that known admits. Call it
-// from TestMain; it does not return.
-func Main(m *testing.M, known ...goleak.Option) {
+// and fails if a goroutine is left. Call it from TestMain; it does not return.
+func Main(m *testing.M) {
+	code := Run(m)
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// Run is Main for a package that leaves goroutines on purpose. It returns the
+// code to exit with.
+func Run(m *testing.M) int {
 	browser.main = true
 	code := m.Run()
 	if browser.ctx != nil {
@@ -46,11 +56,7 @@ func Main(m *testing.M, known ...goleak.Option) {
 			code = max(code, 1)
 		}
 	}
-	if err := goleak.Find(known...); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = max(code, 1)
-	}
-	os.Exit(code)
+	return code
 }
 
 // New opens an empty tab, closed at the end of the test, and returns its
