@@ -111,17 +111,20 @@ func (c *Captcha) useClearance(r *http.Request) decision {
 	return decision{outcome: Missing, reason: state.String()}
 }
 
-// hasClearance reports whether the request could pass with its clearance, and
-// takes no use of it.
-func (c *Captcha) hasClearance(r *http.Request) bool {
-	if c.issuer == nil {
-		return false
-	}
+// peekClearance reports whether the request could pass with its clearance, and
+// if not, why. It takes no use of it.
+func (c *Captcha) peekClearance(r *http.Request) (valid bool, reason string) {
 	state, err := c.checkClearance(r, func(id clearance.ID) (bool, error) {
 		left, err := c.replay.Uses(r.Context(), cache.Key(id))
 		return left > 0, err
 	})
-	return err == nil && state == clearance.Valid
+	switch {
+	case err != nil, state == clearance.Absent:
+		return false, extract.ReasonNone
+	case state == clearance.Valid:
+		return true, ""
+	}
+	return false, state.String()
 }
 
 func (c *Captcha) checkClearance(r *http.Request, take func(clearance.ID) (bool, error)) (clearance.State, error) {

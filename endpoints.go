@@ -170,9 +170,10 @@ func (c *Captcha) serveVerify(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// servePage serves the challenge page by itself.
+// servePage serves the challenge page by itself, for the dialog.
 func (c *Captcha) servePage(w http.ResponseWriter, r *http.Request) error {
-	return c.writePage(w, r, http.StatusOK, browser.Data{Cleared: c.hasClearance(r)})
+	cleared, reason := c.peekClearance(r)
+	return c.writePage(w, r, http.StatusOK, browser.Data{Cleared: cleared, Reason: reason})
 }
 
 // refuseHere answers a call of an endpoint that is refused. What the option

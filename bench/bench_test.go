@@ -89,7 +89,7 @@ func TestSidecarAnswersAsTheProviderSays(t *testing.T) {
 }
 
 func TestProviderRefusesAWrongSignature(t *testing.T) {
-	answer := provider()("/validate?captcha_id="+captchaID,
+	_, answer := provider()("/validate?captcha_id="+captchaID,
 		[]byte("lot_number=0123456789abcdef&captcha_output=a&pass_token=b&gen_time=1&sign_token="+sign("another")))
 	if !strings.Contains(answer, `"sign_token error"`) {
 		t.Errorf("got %s", answer)
@@ -101,7 +101,7 @@ func TestAWrongStatusFailsTheLoad(t *testing.T) {
 		http.Error(w, "overloaded", http.StatusServiceUnavailable)
 	}))
 	defer server.Close()
-	_, err := load{"/login", true, http.StatusOK, 20, 4}.run(t.Context(), server.Listener.Addr().String())
+	_, err := load{"/login", true, "", http.StatusOK, 20, 4}.run(t.Context(), server.Listener.Addr().String())
 	if err == nil || !strings.Contains(err.Error(), "503 Service Unavailable: overloaded\n:20") {
 		t.Errorf("got %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http/httputil"
 	"strconv"
 	"strings"
 )
@@ -18,12 +19,11 @@ type message struct {
 	body  []byte
 }
 
-// readMessage reads a message whose body, if any, has a Content-Length. Nothing
-// else is spoken here; a chunked one is an error. The body is valid until the
-// next call with the same buffer.
+// readMessage reads a message. The body is valid until the next call with the
+// same buffer; one without Content-Length, which is chunked, is skipped.
 func readMessage(r *bufio.Reader, buffer *[]byte) (message, error) {
 	var m message
-	length := 0
+	length, chunked := 0, false
 	for first := true; ; first = false {
 		line, err := r.ReadSlice('\n')
 		if err != nil {
@@ -33,6 +33,8 @@ func readMessage(r *bufio.Reader, buffer *[]byte) (message, error) {
 		switch {
 		case first:
 			m.start = string(line)
+		case len(line) == 0 && chunked:
+			return m, skipChunks(r)
 		case len(line) == 0:
 			if cap(*buffer) < length {
 				*buffer = make([]byte, length)
@@ -45,9 +47,20 @@ func readMessage(r *bufio.Reader, buffer *[]byte) (message, error) {
 				return m, err
 			}
 		case hasField(line, "Transfer-Encoding:"):
-			return m, fmt.Errorf("%s: a message without Content-Length", m.start)
+			chunked = true
 		}
 	}
+}
+
+func skipChunks(r *bufio.Reader) error {
+	if _, err := io.Copy(io.Discard, httputil.NewChunkedReader(r)); err != nil {
+		return err
+	}
+	line, err := r.ReadSlice('\n') // no trailers come here
+	if err == nil && len(bytes.TrimSpace(line)) > 0 {
+		err = fmt.Errorf("a chunked body ends with %q", line)
+	}
+	return err
 }
 
 func hasField(line []byte, name string) bool {
@@ -56,7 +69,7 @@ func hasField(line []byte, name string) bool {
 
 // serveLean answers each request with status 200 and the text that answer
 // returns.
-func serveLean(listener net.Listener, answer func(target string, body []byte) string) error {
+func serveLean(listener net.Listener, answer func(target string, body []byte) (contentType, text string)) error {
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -68,7 +81,7 @@ func serveLean(listener net.Listener, answer func(target string, body []byte) st
 
 // serveConn ends with the connection, for whatever reason: then the load or a
 // Caddy reports it.
-func serveConn(conn net.Conn, answer func(target string, body []byte) string) {
+func serveConn(conn net.Conn, answer func(target string, body []byte) (contentType, text string)) {
 	defer conn.Close()
 	reader := bufio.NewReader(conn)
 	var buffer, out []byte
@@ -79,8 +92,8 @@ func serveConn(conn net.Conn, answer func(target string, body []byte) string) {
 		}
 		_, target, _ := strings.Cut(request.start, " ")
 		target, _, _ = strings.Cut(target, " ")
-		text := answer(target, request.body)
-		out = fmt.Appendf(out[:0], "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
+		contentType, text := answer(target, request.body)
+		out = fmt.Appendf(out[:0], "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", contentType, len(text), text)
 		if _, err := conn.Write(out); err != nil {
 			return
 		}

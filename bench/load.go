@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,7 +20,8 @@ import (
 type load struct {
 	path        string
 	withProof   bool
-	status      int // that every answer must have
+	header      string // more lines of each request, each with its line end
+	status      int    // that every answer must have
 	requests    int
 	connections int
 }
@@ -80,8 +83,30 @@ func (l load) exchange(ctx context.Context, address string, sent *atomic.Int64, 
 	return nil
 }
 
+// clearance gets a clearance from the gate and returns the header line that
+// carries it. It is for the Host that request names.
+func clearance(address string) (string, error) {
+	p := newProof()
+	form := url.Values{"lot_number": {p.lotNumber}, "captcha_output": {p.captchaOutput}, "pass_token": {p.passToken}, "gen_time": {p.genTime}}
+	request, err := http.NewRequest(http.MethodPost, "http://"+address+"/.captcha/default/verify", strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", err
+	}
+	request.Host = "127.0.0.1"
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	if cookies := response.Cookies(); response.StatusCode == http.StatusNoContent && len(cookies) == 1 {
+		return "Cookie: " + cookies[0].Name + "=" + cookies[0].Value + "\r\n", nil
+	}
+	return "", fmt.Errorf("verify answered %s", response.Status)
+}
+
 func (l load) request() string {
-	head := "GET " + l.path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: */*\r\n"
+	head := "GET " + l.path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: */*\r\n" + l.header
 	if l.withProof {
 		p := newProof()
 		head += "Captcha-Lot-Number: " + p.lotNumber +

@@ -48,7 +48,7 @@ func command(args []string) error {
 }
 
 // serveShared is serve for what all set-ups share.
-func serveShared(answer func(target string, body []byte) string) error {
+func serveShared(answer func(target string, body []byte) (contentType, text string)) error {
 	makeRoom()
 	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
 	if err != nil {

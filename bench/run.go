@@ -33,6 +33,9 @@ const (
 	unmatched
 	respond
 	missing
+	cleared
+	encoded
+	injected
 )
 
 // run starts all servers, measures the set-ups in turn and prints the results.
@@ -55,7 +58,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	results := make([][]float64, len(setups))
-	verifications := 0
+	verifications := 1                // for the clearance
 	for round := range o.rounds + 1 { // the first warms up
 		for i := range setups {
 			i = (i + round) % len(setups) // no set-up is always the first
@@ -102,10 +105,22 @@ func startAll(p *processes, o options) (setups []setup, providerAddress string, 
 	p.start("SIDECAR_PORT", self, "sidecar", "tuned")
 	withTuned := caddy("forward_auth.Caddyfile")
 	fixed := caddy("respond.Caddyfile")
+	plain := caddy("encode.Caddyfile")
+	injecting := caddy("inject.Caddyfile")
+	if p.ctx.Err() != nil {
+		return nil, "", context.Cause(p.ctx)
+	}
 
-	proofs := load{"/login", true, http.StatusOK, o.requests, o.connections}
-	elsewhere := load{"/about", true, http.StatusOK, o.requests, o.connections}
-	noProofs := load{"/login", false, http.StatusForbidden, o.requests, o.connections}
+	proofs := load{"/login", true, "", http.StatusOK, o.requests, o.connections}
+	elsewhere := load{"/about", true, "", http.StatusOK, o.requests, o.connections}
+	noProofs := load{"/login", false, "", http.StatusForbidden, o.requests, o.connections}
+	cookie, err := clearance(guarded)
+	if err != nil {
+		return nil, "", err
+	}
+	withClearance := load{"/login", false, cookie, http.StatusOK, o.requests, o.connections}
+	// A page of 100 KB takes as long as many other requests.
+	pages := load{"/page", false, "Accept-Encoding: gzip\r\nSec-Fetch-Mode: navigate\r\n", http.StatusOK, max(1, o.requests/10), o.connections}
 	return []setup{
 		bare:           {"bare reverse_proxy", direct, proofs, false},
 		captcha:        {"captcha", guarded, proofs, true},
@@ -114,6 +129,9 @@ func startAll(p *processes, o options) (setups []setup, providerAddress string, 
 		unmatched:      {"captcha, path not matched", guarded, elsewhere, false},
 		respond:        {"respond 403", fixed, noProofs, false},
 		missing:        {"captcha, proof missing", guarded, noProofs, false},
+		cleared:        {"captcha, with clearance", guarded, withClearance, false},
+		encoded:        {"encode", plain, pages, false},
+		injected:       {"encode and captcha_inject", injecting, pages, false},
 	}, providerAddress, context.Cause(p.ctx)
 }
 

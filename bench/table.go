@@ -15,6 +15,8 @@ var comparisons = []struct {
 	{captcha, defaultSidecar, ">= 1.80"},
 	{captcha, tunedSidecar, ">= 1.40"},
 	{missing, respond, ">= 0.80"},
+	{cleared, bare, ">= 0.95"},
+	{injected, encoded, ">= 0.70"},
 	{captcha, bare, ""},
 	{unmatched, bare, ""},
 }
