@@ -146,7 +146,7 @@ build)
 	else
 		build_with_go "$output"
 	fi
-	check_binary "$output" http.handlers.captcha http.captcha.verifiers.geetest_v3 \
+	check_binary "$output" http.handlers.captcha http.handlers.captcha_inject http.captcha.verifiers.geetest_v3 \
 		http.captcha.verifiers.geetest_v4 http.captcha.verifiers.tencent
 	echo "built $output"
 	;;
@@ -155,7 +155,7 @@ run)
 	withs=
 	packages=$module/simulator
 	build_with_go "$output"
-	check_binary "$output" http.handlers.captcha http.handlers.captcha_simulator
+	check_binary "$output" http.handlers.captcha http.handlers.captcha_simulator http.handlers.captcha_demo_app
 	exec "$output" run --config "${1:-$repo/Caddyfile.example}"
 	;;
 test)
