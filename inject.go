@@ -92,7 +92,7 @@ func (i *Inject) check() error {
 func (i *Inject) makeInjector() (*inject.Injector, error) {
 	p := i.app.named(i.Policy)
 	if p == nil {
-		var known []string
+		known := make([]string, 0, len(i.app.policies))
 		for _, other := range i.app.policies {
 			known = append(known, other.name)
 		}

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -33,7 +34,7 @@ func (a *App) warnUnreachable() {
 func unreachable(routes caddyhttp.RouteList, around []caddyhttp.MatcherSets) iter.Seq[*Captcha] {
 	return func(yield func(*Captcha) bool) {
 		for _, route := range routes {
-			around := append(around[:len(around):len(around)], route.MatcherSets)
+			around := append(slices.Clip(around), route.MatcherSets)
 			for _, handler := range route.Handlers {
 				switch h := handler.(type) {
 				case *Captcha:

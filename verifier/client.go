@@ -161,7 +161,7 @@ func encodeForm(form []string) []byte {
 		}
 		body = append(body, form[i]...)
 		body = append(body, '=')
-		body = append(body, url.QueryEscape(form[i+1])...)
+		body = append(body, url.QueryEscape(form[i+1])...) //nolint:gosec // they come in pairs
 	}
 	return body
 }

@@ -28,8 +28,10 @@ var formsLeftAlone = []struct {
 	{name: "button that does not submit", body: `<form method="post" action="/login" id="f"><button type="button" id="go">Go</button></form><script>go.onclick = seen("button")</script>`, act: clicks("#go")},
 	{name: "invalid", body: `<form method="post" action="/login" id="f"><input name="a" required id="a"><button id="go">Go</button></form>
 		<script>a.oninvalid = seen("field"); f.onsubmit = seen("form")</script>`, act: clicks("#go")},
-	{name: "event made by the page", body: `<form method="post" action="/login" id="f"></form><script>f.onsubmit = seen("form")</script>`,
-		act: runs(`f.dispatchEvent(new SubmitEvent("submit", { bubbles: true, cancelable: true })); document.body.dispatchEvent(new Event("submit", { bubbles: true }))`)},
+	{
+		name: "event made by the page", body: `<form method="post" action="/login" id="f"></form><script>f.onsubmit = seen("form")</script>`,
+		act: runs(`f.dispatchEvent(new SubmitEvent("submit", { bubbles: true, cancelable: true })); document.body.dispatchEvent(new Event("submit", { bubbles: true }))`),
+	},
 	{name: "submit of a form that is nowhere", body: `<form method="post" action="/login" id="f"></form>`, act: runs(`const form = f; form.remove(); form.submit()`)},
 	{name: "dialog", body: `<dialog open id="d"><form method="post" id="f"><button formmethod="dialog" value="v" id="go">Go</button></form></dialog><script>d.onclose = () => note(d.returnValue); f.onsubmit = seen("form")</script>`, act: clicks("#go")},
 	{name: "get", sends: true, body: `<form action="/open"><input name="a"><button id="go">Go</button></form>`, act: clicks("#go")},

@@ -83,13 +83,15 @@ func TestStrictPageNeedsNoMoreThanScriptAndFrame(t *testing.T) {
 }
 
 func TestHostilePage(t *testing.T) {
-	g := serveApp(t, &gated{policies: []string{"login"}, head: `<style>
+	g := serveApp(t, &gated{
+		policies: []string{"login"}, head: `<style>
 		* { all: unset !important; display: none !important; visibility: hidden !important; pointer-events: none !important; z-index: -1 !important }
 		html, head ~ body, form, button { display: block !important; visibility: visible !important; pointer-events: auto !important } button { width: 40px; height: 20px } </style>`,
 		body: loginForm + `<script>
 		for (const name of ["localStorage", "indexedDB"]) Object.defineProperty(window, name, { get() { throw new Error(name) } });
 		f.onsubmit = () => { document.body.replaceChildren(f); document.documentElement.style.transform = "scale(0.1)" };
-		</script>`}).start()
+		</script>`,
+	}).start()
 	ctx := g.open(t, js("go.click()"), g.asked(1), js("f.a.focus()"), g.solve(1), browsertest.Await("document.title === 'received'"))
 	expectEqual(t, "received", g.requests(), []string{"POST /login application/x-www-form-urlencoded\na=b&n=v"})
 	expectNoProblems(t, ctx)

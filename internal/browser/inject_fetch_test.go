@@ -158,8 +158,10 @@ var otherCalls = []struct {
 		name: "XHR of another origin was redirected here", received: 2, want: "403",
 		script: `return new Promise((done) => { const x = new XMLHttpRequest(); x.open("GET", "https://other.test:" + location.port + "/there?to=" + location.origin + "/forged"); x.onloadend = () => done(x.status); x.send() })`,
 	},
-	{name: "XHR redirected after the application acted", script: `return xhr("POST", "/there?to=/login", "order")`, received: 1,
-		want: `readystatechange1 loadstart upload-loadstart upload-progress upload-load upload-loadend readystatechange2 readystatechange3 progress readystatechange4 load loadend 403 {"outcome": "missing"} missing`},
+	{
+		name: "XHR redirected after the application acted", script: `return xhr("POST", "/there?to=/login", "order")`, received: 1,
+		want: `readystatechange1 loadstart upload-loadstart upload-progress upload-load upload-loadend readystatechange2 readystatechange3 progress readystatechange4 load loadend 403 {"outcome": "missing"} missing`,
+	},
 }
 
 func TestOtherCalls(t *testing.T) {

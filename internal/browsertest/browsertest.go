@@ -145,7 +145,7 @@ func (t *tab) note(event any) {
 	switch event := event.(type) {
 	case *runtime.EventConsoleAPICalled:
 		if event.Type == "error" || event.Type == "assert" {
-			var text []string
+			text := make([]string, 0, len(event.Args))
 			for _, arg := range event.Args {
 				text = append(text, strings.Trim(string(arg.Value), `"`)+arg.Description)
 			}

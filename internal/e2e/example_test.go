@@ -12,10 +12,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
-	"github.com/chromedp/chromedp"
 
 	_ "github.com/caddycaptcha/caddycaptcha"
 	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"

@@ -61,8 +61,7 @@ func newSite(t *testing.T, h handler) *site {
 		s.mu.Lock()
 		s.err = err
 		s.mu.Unlock()
-		var status caddyhttp.HandlerError
-		if errors.As(err, &status) {
+		if status, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
 			w.WriteHeader(status.StatusCode)
 		}
 	}))

@@ -128,8 +128,8 @@ func (w *response) amendHeader() {
 		delete(h, key)
 	}
 	w.deleteDigests("")
-	if tag := h.Get("Etag"); tag != "" {
-		h["Etag"] = []string{suffixTag(tag, w.injector.tagSuffix)}
+	if tag := h.Get("ETag"); tag != "" {
+		h.Set("ETag", suffixTag(tag, w.injector.tagSuffix))
 	}
 	if nonce := w.csp().amendHeader(h); nonce != "" {
 		w.nonce = nonce
