@@ -1,6 +1,7 @@
 package caddycaptcha_test
 
 import (
+	"cmp"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -86,6 +87,11 @@ func TestUnreachableEndpointsAreWarnedOf(t *testing.T) {
 			g.run(c.before + g.captcha(geetestV4, "clearance 30m", c.base) + g.proxy() + c.after)
 			if warned := len(g.entries(warning)) > 0; warned != c.warned {
 				t.Errorf("warned: %t, want %t", warned, c.warned)
+			}
+			base := cmp.Or(strings.TrimPrefix(c.base, "base_path "), "/.captcha/default")
+			reached := send(t, newRequest(t, "GET", g.url+base+"/challenge", "")).Header.Get("Content-Type") == "application/json"
+			if reached == c.warned {
+				t.Errorf("the endpoint is reached: %t", reached)
 			}
 		})
 	}

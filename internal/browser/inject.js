@@ -117,9 +117,9 @@
       });
       this.#frame.title = title;
       this.#frame.src = policy.page;
-      // Our page sets no color scheme; under another one browsers would paint
-      // it opaque.
-      Object.assign(this.#frame.style, { width: "100%", height: "100%", border: "0", colorScheme: "light" });
+      // Our page follows the browser's scheme; in a frame of another one
+      // browsers would paint it opaque.
+      Object.assign(this.#frame.style, { width: "100%", height: "100%", border: "0", colorScheme: "light dark" });
       this.#close.type = "button";
       this.#close.hidden = true;
       this.#close.setAttribute("aria-label", close);
