@@ -198,6 +198,7 @@ type optionDigests map[string][sha256.Size]byte
 func (c *Captcha) written() (optionDigests, error) {
 	handler := *c
 	handler.MatcherSetsRaw = nil
+	handler.Policy = "" // the same for all, if only by default
 	raw, err := json.Marshal(&handler)
 	if err != nil {
 		return nil, err

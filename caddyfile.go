@@ -1,6 +1,7 @@
 package caddycaptcha
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -124,7 +125,8 @@ func compareWithEarlier(h httpcaddyfile.Helper, c *Captcha) error {
 		return err
 	}
 	origin := fmt.Sprintf("%s:%d", h.File(), h.Line())
-	if first, ok := earlier[c.Policy]; ok {
+	name := cmp.Or(c.Policy, defaultPolicy)
+	if first, ok := earlier[name]; ok {
 		return sameConfig(first.config, config, first.origin, origin)
 	}
 	for _, other := range earlier {
@@ -132,7 +134,7 @@ func compareWithEarlier(h httpcaddyfile.Helper, c *Captcha) error {
 			return err
 		}
 	}
-	earlier[c.Policy] = handler{config, origin, c.basePath()}
+	earlier[name] = handler{config, origin, c.basePath()}
 	return nil
 }
 

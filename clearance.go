@@ -1,6 +1,7 @@
 package caddycaptcha
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -47,8 +48,8 @@ const maxClearance = 30 * 24 * time.Hour
 // check finds what is wrong with the options that are set.
 func (o *Clearance) check() error {
 	switch {
-	case o.TTL <= 0:
-		return fmt.Errorf("clearance needs how long it is valid, such as 30m")
+	case time.Duration(o.TTL) < time.Second:
+		return fmt.Errorf("clearance needs how long it is valid, such as 30m, and at least 1s")
 	case time.Duration(o.TTL) > maxClearance:
 		return fmt.Errorf("clearance: %s is more than 30 days", time.Duration(o.TTL))
 	case o.MaxUses < 0 || o.MaxUses > cache.MaxUses:
@@ -99,8 +100,11 @@ func (c *Captcha) useClearance(r *http.Request) decision {
 		return c.replay.Use(r.Context(), cache.Key(id))
 	})
 	switch {
-	case err != nil:
+	case errors.Is(err, cache.ErrUnavailable), r.Context().Err() != nil:
 		return c.undecided(r, err)
+	case err != nil:
+		c.alarm.Error("clearances cannot be checked: " + err.Error())
+		return decision{outcome: Overloaded, reason: "keys"}
 	case state == clearance.Valid:
 		d := decision{outcome: Cleared}
 		c.rememberDecision(r, d)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path"
 	"slices"
@@ -34,10 +35,7 @@ const challengesPerMinute = 600
 // endpoint finds the policy whose endpoint a request asks for, by the path that
 // the client sent, and the endpoint's name.
 func (a *App) endpoint(r *http.Request) (p *policy, name string, ok bool) {
-	asked := originalURL(r).Path
-	if strings.Contains(asked, "//") || strings.Contains(asked, "/.") {
-		asked = path.Clean(asked)
-	}
+	asked := path.Clean(originalURL(r).Path)
 	for _, p := range a.policies {
 		if within(asked, p.basePath) {
 			return p, strings.TrimPrefix(asked[len(p.basePath):], "/"), true
@@ -61,6 +59,7 @@ func (c *Captcha) serveEndpoint(w http.ResponseWriter, r *http.Request, name str
 	case endpointVerify:
 		serve, methods = c.serveVerify, []string{http.MethodPost}
 	}
+	closeUnread(w.Header(), r, name != endpointVerify && r.ContentLength != 0)
 	browsing := name == endpointPage || name == endpointVerify
 	switch {
 	case serve == nil, browsing && c.issuer == nil:
@@ -79,12 +78,18 @@ func (c *Captcha) serveEndpoint(w http.ResponseWriter, r *http.Request, name str
 }
 
 // fromSameOrigin reports whether a page of our own origin made the request, as
-// far as the browser says. Older ones say nothing.
+// far as the browser says. Over http, and in older browsers, only Origin may
+// say so, and that not of a GET.
 func fromSameOrigin(r *http.Request) bool {
-	for _, site := range r.Header["Sec-Fetch-Site"] {
+	sites := r.Header["Sec-Fetch-Site"]
+	for _, site := range sites {
 		if site != "same-origin" {
 			return false
 		}
+	}
+	if origin := r.Header.Get("Origin"); origin != "" && len(sites) == 0 {
+		u, err := url.Parse(origin)
+		return err == nil && strings.EqualFold(u.Host, r.Host)
 	}
 	return true
 }
@@ -92,9 +97,7 @@ func fromSameOrigin(r *http.Request) bool {
 // answer answers with problem details that are about no outcome.
 func (c *Captcha) answer(w http.ResponseWriter, r *http.Request, p problem) error {
 	header := w.Header()
-	if r.ContentLength != 0 && r.ProtoMajor == 1 {
-		header.Set("Connection", "close") // the body is not worth reading
-	}
+	closeUnread(header, r, r.ContentLength != 0)
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
@@ -103,8 +106,7 @@ func (c *Captcha) answer(w http.ResponseWriter, r *http.Request, p problem) erro
 }
 
 // serveScript serves our script. The hash in its URL makes it cacheable for
-// ever; without the right one, as in a page that was cached before an update,
-// it is the current script, for once.
+// ever; without the right one it is the current script, for once.
 func (c *Captcha) serveScript(w http.ResponseWriter, r *http.Request) error {
 	header := w.Header()
 	header.Set("Content-Type", "text/javascript; charset=utf-8")
@@ -130,24 +132,30 @@ func (c *Captcha) serveChallenge(w http.ResponseWriter, r *http.Request) error {
 	client := clientOf(r)
 	prefix := prefixOf(client.IP)
 	if !c.policy.challenges.Acquire(prefix) {
-		return c.refuseHere(w, r, decision{outcome: Overloaded, reason: "limit"})
+		return c.refuseChallenge(w, r, decision{outcome: Overloaded, reason: "limit"})
 	}
 	defer c.policy.challenges.Release(prefix, true) // each counts
 	challenge, failure := c.verifier.Challenge(r.Context(), client, c.userID(prefix))
 	if challenge == nil {
 		if r.Context().Err() != nil {
-			return c.refuseHere(w, r, decision{outcome: Canceled, err: r.Context().Err()})
+			return c.refuseChallenge(w, r, decision{outcome: Canceled, err: r.Context().Err()})
 		}
 		c.alert(failure)
-		return c.refuseHere(w, r, judge(failure))
+		return c.refuseChallenge(w, r, judge(failure))
 	}
 	body, err := json.Marshal(challenge)
 	if err != nil {
-		return caddyhttp.Error(http.StatusInternalServerError, err)
+		return c.answer(w, r, problem{Status: http.StatusInternalServerError, Detail: "The challenge is not JSON."})
 	}
 	header.Set("Content-Type", "application/json")
 	w.Write(append(body, '\n')) //nolint:errcheck,gosec // when the client has gone there is nobody to tell
 	return nil
+}
+
+// refuseChallenge refuses a challenge or page, and lets the operator know.
+func (c *Captcha) refuseChallenge(w http.ResponseWriter, r *http.Request, d decision) error {
+	c.record(r, d, true)
+	return c.refuseHere(w, r, d)
 }
 
 // serveVerify takes a proof and gives a clearance for it.
@@ -155,7 +163,8 @@ func (c *Captcha) serveVerify(w http.ResponseWriter, r *http.Request) error {
 	d := c.prove(w, r, c.atVerify)
 	if d.outcome == Passed {
 		if err := c.issueClearance(w, r); err != nil {
-			d = c.undecided(r, err)
+			c.alarm.Error("a proof passed, but no clearance could be made for it: " + err.Error())
+			d = decision{outcome: Overloaded, reason: "clearance", proof: proofSpent}
 		}
 	}
 	c.record(r, d, true)
@@ -172,6 +181,12 @@ func (c *Captcha) serveVerify(w http.ResponseWriter, r *http.Request) error {
 
 // servePage serves the challenge page by itself, for the dialog.
 func (c *Captcha) servePage(w http.ResponseWriter, r *http.Request) error {
+	prefix := prefixOf(clientOf(r).IP)
+	if !c.policy.challenges.Acquire(prefix) {
+		return c.refuseChallenge(w, r, decision{outcome: Overloaded, reason: "limit"})
+	}
+	defer c.policy.challenges.Release(prefix, true) // each counts
+	w.Header().Set("Captcha-Policy", c.Policy)
 	cleared, reason := c.peekClearance(r)
 	return c.writePage(w, r, http.StatusOK, browser.Data{Cleared: cleared, Reason: reason})
 }
@@ -180,9 +195,11 @@ func (c *Captcha) servePage(w http.ResponseWriter, r *http.Request) error {
 // refusal says is about the application's requests: an error route could
 // forward them.
 func (c *Captcha) refuseHere(w http.ResponseWriter, r *http.Request, d decision) error {
+	closeUnread(w.Header(), r, d.unread)
 	switch d.outcome {
 	case Canceled:
-		return caddyhttp.Error(statusClientClosedRequest, d.err)
+		w.WriteHeader(statusClientClosedRequest) // for the log: there is nobody to answer
+		return nil
 	case Failed:
 		status := http.StatusBadRequest
 		if e := (caddyhttp.HandlerError{}); errors.As(d.err, &e) {
@@ -204,7 +221,11 @@ func (c *Captcha) writePage(w http.ResponseWriter, r *http.Request, status int, 
 	data.Provider = c.provider
 	page, err := c.page.Render(data)
 	if err != nil {
-		return caddyhttp.Error(http.StatusInternalServerError, err)
+		// An error route could forward the request, so it must not come to that.
+		c.alarm.Error("the page template fails, the built-in page is shown: " + err.Error())
+		if page, err = browser.Default().Render(data); err != nil {
+			page = nil
+		}
 	}
 	browser.SetHeader(w.Header(), browser.CSP(data.Nonce, c.verifier.Sources()))
 	w.WriteHeader(status)

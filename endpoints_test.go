@@ -223,9 +223,9 @@ func TestWhoMayAskTheEndpoints(t *testing.T) {
 		{"GET", "Challenge", "", 404},
 		{"GET", "challenge.json", "", 404},
 	} {
-		header := []string{"Origin", "https://evil.example", "Access-Control-Request-Method", "GET"}
+		var header []string
 		if c.site != "" {
-			header = append(header, "Sec-Fetch-Site", c.site)
+			header = []string{"Sec-Fetch-Site", c.site, "Origin", "https://evil.example", "Access-Control-Request-Method", "GET"}
 		}
 		a := g.at(c.method, c.endpoint, "", header...)
 		if a.StatusCode != c.status {
@@ -426,6 +426,81 @@ func TestNothingOfTheRequestIsInThePage(t *testing.T) {
 		}
 		if strings.Contains(a.body, "zz") || strings.Contains(a.Header.Get("Content-Security-Policy"), "zz") {
 			t.Errorf("%s: the page or its policy holds a part of the request", target)
+		}
+	}
+}
+
+// TestAMonitorDoesNotDecideForOthers: the usual way to try a new policy is to
+// put it in monitor mode before the one that enforces.
+func TestAMonitorDoesNotDecideForOthers(t *testing.T) {
+	g := newGate(t)
+	g.run("captcha /login* trial {\n" + g.verifier(geetestV4) + "mode monitor\n}\n" +
+		g.captcha(geetestV4) + g.proxy())
+	held := make(chan struct{})
+	g.Fail(simulator.Fault{Path: simulator.V4ValidatePath, Kind: simulator.Answer, Hold: held})
+	done := make(chan answer)
+	go func() { done <- g.post(g.solve(geetestV4)) }()
+	awaitEntries(t, g, "captcha would have refused", 1) // the monitor waits a second at most
+	close(held)
+	g.wantPassed(<-done)
+	if g.calls() != 1 {
+		t.Errorf("the provider was called %d times, want once", g.calls())
+	}
+}
+
+func TestTheDefaultPolicyByNameAndWithout(t *testing.T) {
+	g := newGate(t)
+	named := strings.Replace(g.captcha(geetestV4, "clearance 30m"), "/login*", "/admin* default", 1)
+	g.run(g.captcha(geetestV4, "clearance 30m") + named + g.proxy())
+	g.want(send(t, newRequest(t, "GET", g.url+"/admin", "")), 403, "missing")
+}
+
+func TestARefusedChallengeIsSeen(t *testing.T) {
+	g := browserGate(t, geetestV3)
+	g.Fail(simulator.Fault{Path: simulator.V3RegisterPath, Kind: simulator.Respond, Status: 500})
+	a := g.at("GET", "challenge", "")
+	if a.StatusCode != 503 || a.problem(t)["outcome"] != "outage" || a.Header.Get("Retry-After") != "5" {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	if entries := g.entries("captcha refused"); len(entries) != 1 || entries[0]["path"] != "/.captcha/default/challenge" {
+		t.Errorf("the log says %v", entries)
+	}
+}
+
+func TestEndpointsDoNotWaitForBodiesTheyDoNotRead(t *testing.T) {
+	g := browserGate(t, geetestV4)
+	for _, head := range []string{"GET /.captcha/default/challenge", "GET /.captcha/default/page", "GET /.captcha/default/captcha.js",
+		"PUT /.captcha/default/challenge", "POST /.captcha/default/verify", "GET /.captcha/default/x"} {
+		// rawRequest sends none of the body and waits for the status.
+		status := rawRequest(t, strings.TrimPrefix(g.url, "http://"), head+" HTTP/1.1\r\nHost: example.com\r\nContent-Length: 10\r\nContent-Type: text/plain\r\n\r\n")
+		if strings.Contains(status, " 5") {
+			t.Errorf("%s: %s", head, status)
+		}
+	}
+}
+
+func TestOriginTellsWhereSecFetchSiteDoesNot(t *testing.T) {
+	g := browserGate(t, geetestV4)
+	for origin, status := range map[string]int{g.url: 204, "https://evil.example": 403, "null": 403, "http://" + "127.0.0.1": 403} {
+		a := g.at("POST", "verify", g.solve(geetestV4).Encode(), "Content-Type", formType, "Origin", origin)
+		if a.StatusCode != status {
+			t.Errorf("Origin %s: status %d, want %d", origin, a.StatusCode, status)
+		}
+	}
+}
+
+func TestPagesAndChallengesAreLimitedPerClient(t *testing.T) {
+	g := browserGate(t, geetestV4)
+	for n := 0; ; n++ {
+		a := g.at("GET", []string{"page", "challenge"}[n%2], "")
+		if a.StatusCode == 503 {
+			if n < 600 || a.Header.Get("Retry-After") != "1" || a.Header.Get("Captcha-Outcome") != "overloaded" {
+				t.Errorf("the request %d: %v", n, a.Header)
+			}
+			return
+		}
+		if n > 20000 { // some come back while this goes on
+			t.Fatal("there is no limit")
 		}
 	}
 }

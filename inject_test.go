@@ -80,6 +80,11 @@ func TestUnreachableEndpointsAreWarnedOf(t *testing.T) {
 		{"in handle of its path", "handle /app/* {\n", "base_path /app/captcha", "}\n", false},
 		{"in handle_path of its path", "handle_path /app/* {\n", "base_path /app/captcha", "}\n", false},
 		{"in a route", "route {\n", "", "}\n", false},
+		{"in a regular expression", "@app path_regexp ^/app/\nhandle @app {\n", "", "}\n", true},
+		{"in a regular expression of its path", "@app path_regexp ^/app/\nhandle @app {\n", "base_path /app/captcha", "}\n", false},
+		{"in all but its path", "@app not path /.captcha*\nhandle @app {\n", "", "}\n", true},
+		{"in all but others", "@app not path /api/*\nhandle @app {\n", "", "}\n", false},
+		{"in a host and methods", "@app {\nhost 127.0.0.1\nnot method PUT\n}\nhandle @app {\n", "", "}\n", false},
 		{"in two", "handle /app/* {\nhandle /app/x/* {\n", "base_path /app/captcha", "}\n}\n", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -46,7 +46,7 @@ func (a *App) provisionKeys(storage certmagic.Storage) error {
 		}
 		key, err := storedKey(storage)
 		if err != nil {
-			return nil, fmt.Errorf("the key for clearances, %s in Caddy's storage: %w", masterKey, err)
+			return nil, fmt.Errorf("the key for clearances, %s in Caddy's storage: %w; or configure one with key in the global option captcha", masterKey, err)
 		}
 		return [][]byte{key}, nil
 	})

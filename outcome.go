@@ -93,6 +93,10 @@ type decision struct {
 	// reason is one short word from a fixed set, or empty.
 	reason string
 
+	// proof says what a client may do with its proof, where that is not what
+	// goes with the outcome.
+	proof string
+
 	// score is the provider's risk score as text, or empty.
 	score string
 

@@ -22,7 +22,7 @@ func (a *App) warnUnreachable() {
 		return
 	}
 	for _, server := range app.(*caddyhttp.App).Servers {
-		for c := range unreachable(server.Routes, nil) {
+		for c := range unreachable(server.Routes, nil, server.NamedRoutes) {
 			a.logger.Warn("the captcha's endpoints are under a path that the routes around its handler do not match: put captcha at the level of the site, or set base_path to a path that they match, as the client sees it",
 				zap.String("policy", c.Policy), zap.String("base_path", c.BasePath))
 		}
@@ -31,21 +31,29 @@ func (a *App) warnUnreachable() {
 
 // unreachable yields the handlers among the routes whose endpoints a path
 // matcher around them keeps away.
-func unreachable(routes caddyhttp.RouteList, around []caddyhttp.MatcherSets) iter.Seq[*Captcha] {
+func unreachable(routes caddyhttp.RouteList, around []caddyhttp.MatcherSets, named map[string]*caddyhttp.Route) iter.Seq[*Captcha] {
 	return func(yield func(*Captcha) bool) {
 		for _, route := range routes {
 			around := append(slices.Clip(around), route.MatcherSets)
 			for _, handler := range route.Handlers {
+				var inner caddyhttp.RouteList
 				switch h := handler.(type) {
 				case *Captcha:
 					if !admits(around, h.BasePath+"/"+endpointChallenge) && !yield(h) {
 						return
 					}
 				case *caddyhttp.Subroute:
-					for c := range unreachable(h.Routes, around) {
-						if !yield(c) {
-							return
-						}
+					inner = h.Routes
+				case *caddyhttp.Invoke:
+					// A route that invokes itself would not end; nor does it when
+					// it is served.
+					if route := named[h.Name]; route != nil && len(around) < 100 {
+						inner = caddyhttp.RouteList{*route}
+					}
+				}
+				for c := range unreachable(inner, around, named) {
+					if !yield(c) {
+						return
 					}
 				}
 			}
@@ -53,42 +61,56 @@ func unreachable(routes caddyhttp.RouteList, around []caddyhttp.MatcherSets) ite
 	}
 }
 
-// admits reports whether the path matchers among the matchers, one list of
-// sets inside the other, match the path.
+// admits reports whether the matchers, one list of sets inside the other, match
+// the path, as far as they are about paths.
 func admits(around []caddyhttp.MatcherSets, path string) bool {
-	for _, sets := range around {
-		if len(sets) > 0 && !anyAdmits(sets, path) {
-			return false
-		}
-	}
-	return true
-}
-
-func anyAdmits(sets caddyhttp.MatcherSets, path string) bool {
-	for _, set := range sets {
-		if admitsAll(set, path) {
-			return true
-		}
-	}
-	return false
-}
-
-func admitsAll(set caddyhttp.MatcherSet, path string) bool {
 	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}}
 	r = r.WithContext(context.WithValue(context.Background(), caddy.ReplacerCtxKey, caddy.NewReplacer()))
-	for _, matcher := range set {
-		var paths caddyhttp.MatchPath
-		switch m := matcher.(type) {
-		case caddyhttp.MatchPath:
-			paths = m
-		case *caddyhttp.MatchPath:
-			paths = *m
-		default:
-			continue // such as a host: not about paths
-		}
-		if matched, err := paths.MatchWithError(r); err == nil && !matched {
+	for _, sets := range around {
+		if len(sets) > 0 && !slices.ContainsFunc(sets, func(set caddyhttp.MatcherSet) bool { return matches(set, r) != no }) {
 			return false
 		}
 	}
 	return true
+}
+
+// answer is that of matchers of which some are not about paths.
+type answer int
+
+const (
+	no answer = iota
+	perhaps
+	yes
+)
+
+// matches says whether all matchers of the set match the request.
+func matches(set caddyhttp.MatcherSet, r *http.Request) answer {
+	all := yes
+	for _, matcher := range set {
+		all = min(all, matchesOne(matcher, r))
+	}
+	return all
+}
+
+func matchesOne(matcher any, r *http.Request) answer {
+	switch m := matcher.(type) {
+	case caddyhttp.MatchPath, *caddyhttp.MatchPath, caddyhttp.MatchPathRE, *caddyhttp.MatchPathRE:
+		matched, err := m.(caddyhttp.RequestMatcherWithError).MatchWithError(r)
+		switch {
+		case err != nil:
+			return perhaps
+		case matched:
+			return yes
+		}
+		return no
+	case caddyhttp.MatchNot:
+		any := no
+		for _, set := range m.MatcherSets {
+			any = max(any, matches(set, r))
+		}
+		return yes - any
+	case *caddyhttp.MatchNot:
+		return matchesOne(*m, r)
+	}
+	return perhaps // such as a host
 }

@@ -1,6 +1,7 @@
 package caddycaptcha
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -36,11 +37,7 @@ type problem struct {
 // refuse answers a request that is not forwarded, as the option `refusal` says.
 func (c *Captcha) refuse(w http.ResponseWriter, r *http.Request, d decision) error {
 	header := w.Header()
-	if d.unread && r.ProtoMajor == 1 {
-		// Without this net/http first waits for the rest of the body, and a
-		// client that expects 100 (Continue) waits for us.
-		header.Set("Connection", "close")
-	}
+	closeUnread(header, r, d.unread)
 	switch d.outcome {
 	case Failed:
 		return d.err
@@ -60,6 +57,15 @@ func (c *Captcha) refuse(w http.ResponseWriter, r *http.Request, d decision) err
 	}
 	c.writeProblem(w, d)
 	return nil
+}
+
+// closeUnread ends the connection if a part of the body was left unread. Or
+// else net/http would first wait for the rest of it, while a client that
+// expects 100 (Continue) waits for us.
+func closeUnread(header http.Header, r *http.Request, unread bool) {
+	if unread && r.ProtoMajor == 1 {
+		header.Set("Connection", "close")
+	}
 }
 
 // isNavigation reports whether a browser is about to show the answer as a
@@ -104,7 +110,7 @@ func (c *Captcha) problem(d decision) []byte {
 		Policy:    c.Policy,
 		Provider:  c.provider,
 		Challenge: c.BasePath + "/" + endpointChallenge,
-		Proof:     how.proof,
+		Proof:     cmp.Or(d.proof, how.proof),
 	}.encode()
 	c.problems.Store(key, body)
 	return body

@@ -43,12 +43,14 @@ func (c *Captcha) spend(r *http.Request, proof verifier.Proof, p prover) decisio
 	if err != nil {
 		return c.undecided(r, err)
 	}
-	var d decision
-	if verdict, err := seat.Wait(ctx); err != nil {
-		d = c.undecided(r, err)
-	} else {
-		d = judge(verdict)
+	verdict, err := seat.Wait(ctx)
+	if err != nil {
+		// Monitor mode goes on without a verdict. The proof is then as unused
+		// as the verdict is unknown: another handler may wait for it.
+		seat.Leave(false)
+		return c.undecided(r, err)
 	}
+	d := judge(verdict)
 	forwards := d.outcome.forwards() || p.monitors
 	seat.Leave(forwards)
 	if forwards {

@@ -22,7 +22,13 @@
   const policies = new Map();
   function protect(src, { policy: name, forms }) {
     if (!policies.has(name)) policies.set(name, new Policy(name, new URL("page", src).href));
-    if (forms) policies.get(name).selectors.add(forms);
+    if (!forms) return;
+    try {
+      document.createDocumentFragment().querySelector(forms);
+      policies.get(name).selectors.add(forms);
+    } catch (error) {
+      console.error(`captcha_inject of policy ${name}: form ${error.message}`);
+    }
   }
   Object.defineProperty(window, mark, { value: Object.freeze({ protect }) });
 

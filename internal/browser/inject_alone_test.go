@@ -37,6 +37,7 @@ var formsLeftAlone = []struct {
 	{name: "get", sends: true, body: `<form action="/open"><input name="a"><button id="go">Go</button></form>`, act: clicks("#go")},
 	{name: "get button of a post form", sends: true, body: `<form method="post" action="/open"><input name="a"><button formmethod="get" id="go">Go</button></form>`, act: clicks("#go")},
 	{name: "form that was not chosen", forms: "#other", sends: true, body: `<form method="post" action="/open"><input name="a"><button id="go">Go</button></form>`, act: clicks("#go")},
+	{name: "not a selector", forms: "form[", sends: true, body: `<form method="post" action="/open" id="f"><input name="a"></form>`, act: runs(`f.submit()`)},
 	{name: "no forms chosen", forms: " ", sends: true, body: `<form method="post" action="/open"><input name="a"><button id="go">Go</button></form>`, act: clicks("#go")},
 	{name: "another origin", sends: true, body: `<form method="post" id="f"><input name="a" value="b"><button id="go">Go</button></form>
 		<script>f.action = "http://other.test:" + location.port + "/open"; f.onsubmit = seen("form")</script>`, act: clicks("#go")},

@@ -110,12 +110,7 @@ func ParsePage(name, text string) (*Page, error) {
 		return nil, fmt.Errorf("page template: %w", err)
 	}
 	page := &Page{parsed}
-	trial := Data{
-		Lang: english, Nonce: "trial-nonce", Base: "/trial-base", Policy: "trial",
-		Provider: "geetest_v4", Outcome: "missing", Reason: "none",
-	}
-	for _, flags := range []struct{ reload, cleared bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
-		trial.Reload, trial.Cleared = flags.reload, flags.cleared
+	for trial := range trials {
 		result, err := page.Render(trial)
 		if err != nil {
 			return nil, err
@@ -127,6 +122,25 @@ func ParsePage(name, text string) (*Page, error) {
 		}
 	}
 	return page, nil
+}
+
+// trials yields what a page may have to show, so that a template that cannot
+// is found when it is parsed.
+func trials(yield func(Data) bool) {
+	for lang := range texts {
+		for _, outcome := range []string{"", "missing", "rejected", "expired", "replayed"} {
+			for flags := range 4 {
+				data := Data{
+					Lang: lang, Nonce: "trial-nonce", Base: "/trial-base", Policy: "trial",
+					Provider: "geetest_v4", Outcome: outcome, Reason: "none",
+					Reload: flags&1 != 0, Cleared: flags&2 != 0,
+				}
+				if !yield(data) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Render returns the page.

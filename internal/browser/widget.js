@@ -360,7 +360,8 @@
     try {
       answer = await ask("/verify", { method: "POST", body: proof });
     } catch (error) {
-      // The proof may not have arrived, and if it has, it is kept for us.
+      // The proof may not have arrived; if it has, it is kept for us for a
+      // minute, unless it was the answer that got lost.
       if (mine === attempt) stop("offline", again());
       return;
     }

@@ -38,7 +38,7 @@ func isHTML(h http.Header) bool {
 // isShown reports whether a browser shows the HTML that it navigated to. What
 // has our own outcome is the challenge page.
 func isShown(status int, h http.Header) bool {
-	if !hasBody(status) || 300 <= status && status <= 399 || h["Content-Range"] != nil || h["Captcha-Outcome"] != nil {
+	if !hasBody(status) || 300 <= status && status <= 399 || h["Content-Range"] != nil || h["Captcha-Policy"] != nil {
 		return false
 	}
 	disposition, _, _ := strings.Cut(h.Get("Content-Disposition"), ";")

@@ -204,7 +204,7 @@ func TestOtherAnswersStayAsTheyAre(t *testing.T) {
 		{"partial", 206, []string{"Content-Type", "text/html", "Content-Range", "bytes 0-4/9"}, "<html", true, ""},
 		{"partial without a range", 206, []string{"Content-Type", "text/html"}, plainPage, true, ""},
 		{"a range all the same", 200, []string{"Content-Type", "text/html", "Content-Range", "bytes 0-4/9"}, "<html", true, ""},
-		{"the challenge page", 403, []string{"Content-Type", "text/html", "Captcha-Outcome", "missing"}, plainPage, true, ""},
+		{"the challenge page", 403, []string{"Content-Type", "text/html", "Captcha-Policy", "login"}, plainPage, true, ""},
 		{"empty", 200, []string{"Content-Type", "text/html", "Etag", `"a"`}, "", true, ""},
 		{"utf-16", 200, []string{"Content-Type", "text/html; charset=UTF-16LE", "Etag", `"a"`}, plainPage, true, NotASCII},
 		{"iso-2022-jp", 200, []string{"Content-Type", `text/html;charset="iso-2022-jp"`}, plainPage, true, NotASCII},
