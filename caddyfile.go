@@ -105,21 +105,31 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	return h.NewRoute(nil, c), nil
 }
 
+// parsedHandler is what is known of a policy's first handler while a Caddyfile
+// is parsed.
+type parsedHandler struct {
+	config           optionDigests
+	origin, basePath string
+	clears           bool // gives clearances
+}
+
+// parsedHandlers returns the handlers that were parsed so far, by policy.
+func parsedHandlers(h httpcaddyfile.Helper) map[string]parsedHandler {
+	const key = "captcha.handlers"
+	handlers, ok := h.State[key].(map[string]parsedHandler)
+	if !ok {
+		handlers = make(map[string]parsedHandler)
+		h.State[key] = handlers
+	}
+	return handlers
+}
+
 // compareWithEarlier reports a policy that is configured in two ways, or two
 // policies whose endpoints are in each other's way, while file and line are
 // known. The app finds what this cannot see: named routes are adapted apart
 // from sites, and JSON has no lines.
 func compareWithEarlier(h httpcaddyfile.Helper, c *Captcha) error {
-	type handler struct {
-		config           optionDigests
-		origin, basePath string
-	}
-	const key = "captcha.handlers"
-	earlier, ok := h.State[key].(map[string]handler)
-	if !ok {
-		earlier = make(map[string]handler)
-		h.State[key] = earlier
-	}
+	earlier := parsedHandlers(h)
 	config, err := c.written()
 	if err != nil {
 		return err
@@ -134,7 +144,7 @@ func compareWithEarlier(h httpcaddyfile.Helper, c *Captcha) error {
 			return err
 		}
 	}
-	earlier[name] = handler{config, origin, c.basePath()}
+	earlier[name] = parsedHandler{config, origin, c.basePath(), c.Clearance != nil}
 	return nil
 }
 

@@ -21,8 +21,8 @@ var policyName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 // check finds what is wrong with the options that are set, as far as they can
 // be judged without loading modules or expanding placeholders.
 func (c *Captcha) check() error {
-	if c.Policy != "" && !policyName.MatchString(c.Policy) {
-		return fmt.Errorf("policy name %q may hold only letters, digits, _ and - (a path begins with /, and several paths need a named matcher)", c.Policy)
+	if err := checkPolicyName(c.Policy); err != nil {
+		return err
 	}
 	for _, option := range []struct {
 		name, value string
@@ -57,6 +57,13 @@ func (c *Captcha) check() error {
 		return err
 	}
 	return c.checkNumbers()
+}
+
+func checkPolicyName(name string) error {
+	if name != "" && !policyName.MatchString(name) {
+		return fmt.Errorf("policy name %q may hold only letters, digits, _ and - (a path begins with /, and several paths need a named matcher)", name)
+	}
+	return nil
 }
 
 // checkWhole finds what is missing once all options are known.

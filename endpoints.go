@@ -105,19 +105,24 @@ func (c *Captcha) answer(w http.ResponseWriter, r *http.Request, p problem) erro
 	return nil
 }
 
-// serveScript serves our script. The hash in its URL makes it cacheable for
-// ever; without the right one it is the current script, for once.
+// serveScript serves the script whose hash is in the URL, which makes it
+// cacheable for ever. Without the right one it is the current script for the
+// application's pages, for once.
 func (c *Captcha) serveScript(w http.ResponseWriter, r *http.Request) error {
 	header := w.Header()
 	header.Set("Content-Type", "text/javascript; charset=utf-8")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
-	if r.URL.Query().Get("v") == browser.ScriptHash() {
-		header.Set("Cache-Control", "public, max-age=31536000, immutable")
-	} else {
-		header.Set("Cache-Control", "no-store")
+	script, cache := browser.InjectedScript, "no-store"
+	switch r.URL.Query().Get("v") {
+	case browser.PageScript.Hash:
+		script = browser.PageScript
+		fallthrough
+	case browser.InjectedScript.Hash:
+		cache = "public, max-age=31536000, immutable"
 	}
-	w.Write(browser.Script()) //nolint:errcheck,gosec // when the client has gone there is nobody to tell
+	header.Set("Cache-Control", cache)
+	w.Write(script.Content) //nolint:errcheck,gosec // when the client has gone there is nobody to tell
 	return nil
 }
 

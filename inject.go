@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -78,8 +79,8 @@ func (i *Inject) Provision(ctx caddy.Context) error {
 }
 
 func (i *Inject) check() error {
-	if i.Policy != "" && !policyName.MatchString(i.Policy) {
-		return fmt.Errorf("policy name %q may hold only letters, digits, _ and -", i.Policy)
+	if err := checkPolicyName(i.Policy); err != nil {
+		return err
 	}
 	if i.Form != "" && strings.TrimSpace(i.Form) == "" || strings.ContainsFunc(i.Form, unicode.IsControl) {
 		return errors.New("form must be a CSS selector such as " + defaultForm)
@@ -96,19 +97,24 @@ func (i *Inject) makeInjector() (*inject.Injector, error) {
 		for _, other := range i.app.policies {
 			known = append(known, other.name)
 		}
+		slices.Sort(known)
 		return nil, fmt.Errorf("captcha_inject: there is no captcha of policy %q; there is %s", i.Policy, cmp.Or(strings.Join(known, ", "), "none"))
 	}
 	if p.handler.issuer == nil {
-		return nil, fmt.Errorf("captcha_inject: policy %q has no clearance, which is what a browser gets for solving the captcha: add `clearance 30m` to its captcha", i.Policy)
+		return nil, errNoClearance(i.Policy, p.origin)
 	}
 	return inject.New(inject.Options{
-		ScriptURL: p.basePath + "/" + endpointScript + "?v=" + browser.ScriptHash(),
-		Integrity: browser.Integrity(),
+		ScriptURL: p.basePath + "/" + endpointScript + "?v=" + browser.InjectedScript.Hash,
+		Integrity: browser.InjectedScript.Integrity,
 		FramePath: p.basePath + "/" + endpointPage,
 		Policy:    i.Policy,
 		Forms:     i.Form,
 		Log:       i.leftAlone,
 	}), nil
+}
+
+func errNoClearance(policy, origin string) error {
+	return fmt.Errorf("captcha_inject: policy %q (%s) has no clearance, which is what a browser gets for solving the captcha: add `clearance 30m` to it", policy, origin)
 }
 
 // leftAlone tells the operator of a page in which the captcha will be missing.
@@ -131,7 +137,14 @@ func (i *Inject) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 // parseInject reads a captcha_inject directive.
 func parseInject(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	i := new(Inject)
-	return i, i.UnmarshalCaddyfile(h.Dispenser)
+	if err := i.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	name := cmp.Or(i.Policy, defaultPolicy)
+	if known, ok := parsedHandlers(h)[name]; ok && !known.clears {
+		return nil, h.WrapErr(errNoClearance(name, known.origin))
+	}
+	return i, nil
 }
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
@@ -155,7 +168,7 @@ func (i *Inject) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case i.Form != "":
 			return d.Err("form is given twice; a CSS selector can list several, as in `form \"#login, #register\"`")
 		case len(args) != 1:
-			return d.Errf("form takes one CSS selector, in quotes if it holds spaces, got %d arguments", len(args))
+			return d.Errf("form takes one CSS selector, in quotes if it holds spaces or begins with #, got %d arguments", len(args))
 		}
 		i.Form = args[0]
 	}

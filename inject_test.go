@@ -15,7 +15,7 @@ func TestInjectNeedsAPolicyWithClearance(t *testing.T) {
 	for _, c := range []struct{ site, want string }{
 		{g.captcha(geetestV4, "clearance 30m") + "captcha_inject * login\n", `there is no captcha of policy "login"; there is default`},
 		{"captcha_inject\n", `there is no captcha of policy "default"; there is none`},
-		{g.captcha(geetestV4) + "captcha_inject\n", `policy "default" has no clearance`},
+		{"captcha_inject\n" + g.captcha(geetestV4), `policy "default" (the handler that matches [{"path":["/login*"]}]) has no clearance`},
 	} {
 		config, err := adapt(g.caddyfile(c.site + g.proxy()))
 		if err != nil {

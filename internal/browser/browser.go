@@ -1,5 +1,5 @@
 // Package browser makes what a browser gets: the challenge page, with its
-// Content-Security-Policy, and the one script that runs there and in the
+// Content-Security-Policy, and the scripts that run there and in the
 // application's pages. It knows the providers' widgets but no HTTP handler.
 package browser
 
@@ -15,29 +15,40 @@ import (
 	"strings"
 )
 
+// Script is one of the scripts that are served as captcha.js. They are apart
+// because the challenge page is also for browsers that are too old for what
+// the one in the application's pages is written in.
+type Script struct {
+	Content []byte
+
+	// Hash is a short hash of the content. It is in the script's URL, so that
+	// the URL changes whenever the script does.
+	Hash string
+
+	// Integrity is the content's hash as the integrity attribute wants it.
+	Integrity string
+}
+
 //go:embed widget.js
 var widget []byte
 
 //go:embed inject.js
 var inject []byte
 
-// The script serves two kinds of pages: each part is a function that returns
-// at once where it is not its turn.
+// PageScript runs on the challenge page and InjectedScript in the
+// application's pages.
 var (
-	script     = slices.Concat(widget, inject)
-	scriptHash = sha256.Sum256(script)
+	PageScript     = newScript(widget)
+	InjectedScript = newScript(inject)
 )
 
-// Script returns captcha.js. The caller must not change it.
-func Script() []byte { return script }
-
-// ScriptHash returns a short hash of the script, which makes its URL change
-// whenever the script does.
-func ScriptHash() string { return hex.EncodeToString(scriptHash[:8]) }
-
-// Integrity returns the script's hash as the integrity attribute wants it.
-func Integrity() string {
-	return "sha256-" + base64.StdEncoding.EncodeToString(scriptHash[:])
+func newScript(content []byte) Script {
+	digest := sha256.Sum256(content)
+	return Script{
+		Content:   content,
+		Hash:      hex.EncodeToString(digest[:8]),
+		Integrity: "sha256-" + base64.StdEncoding.EncodeToString(digest[:]),
+	}
 }
 
 // Nonce returns a new random value of at least 128 bits for one answer.

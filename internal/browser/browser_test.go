@@ -11,21 +11,31 @@ import (
 	"testing"
 )
 
-func TestScriptIsNamedByItsContent(t *testing.T) {
-	sum := sha256.Sum256(Script())
-	if got, want := Integrity(), "sha256-"+base64.StdEncoding.EncodeToString(sum[:]); got != want {
-		t.Errorf("got integrity %s, want %s", got, want)
-	}
-	if !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(ScriptHash()) {
-		t.Errorf("got hash %q, want one that needs no escaping in a URL", ScriptHash())
-	}
-	for _, part := range []string{"widget.js", "inject.js"} {
-		content, err := os.ReadFile(part)
+func TestScriptsAreNamedByTheirContent(t *testing.T) {
+	for name, script := range map[string]Script{"widget.js": PageScript, "inject.js": InjectedScript} {
+		content, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Contains(Script(), content) {
-			t.Errorf("the script lacks %s", part)
+		sum := sha256.Sum256(content)
+		if want := "sha256-" + base64.StdEncoding.EncodeToString(sum[:]); script.Integrity != want || !bytes.Equal(script.Content, content) {
+			t.Errorf("%s: got integrity %s, want %s", name, script.Integrity, want)
+		}
+		if !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(script.Hash) {
+			t.Errorf("%s: got hash %q, want one that needs no escaping in a URL", name, script.Hash)
+		}
+	}
+	if PageScript.Hash == InjectedScript.Hash {
+		t.Error("the scripts have the same hash")
+	}
+}
+
+// A browser that cannot parse the page's script shows a page that does nothing.
+func TestThePageScriptIsForOldBrowsers(t *testing.T) {
+	newer := regexp.MustCompile(`\?\.[a-zA-Z\[(]|\?\?|\|\|=|&&=|\bthis\.#|^\s*#\w|\bstatic\s*\{|\*\*|catch \{`)
+	for n, line := range strings.Split(string(PageScript.Content), "\n") {
+		if found := newer.FindString(line); found != "" && !strings.HasPrefix(strings.TrimSpace(line), "//") {
+			t.Errorf("line %d has %q, which is newer than ES2017: %s", n+1, found, line)
 		}
 	}
 }

@@ -104,7 +104,7 @@ func (g *gated) serveEndpoint(w http.ResponseWriter, r *http.Request, policy, en
 	switch endpoint {
 	case "captcha.js":
 		w.Header().Set("Content-Type", "text/javascript")
-		_, _ = w.Write(browser.Script())
+		_, _ = w.Write(browser.InjectedScript.Content)
 	case "page":
 		g.pages++
 		if g.mode == "broken" {
@@ -152,7 +152,7 @@ func (g *gated) servePage(w http.ResponseWriter) {
 			forms = "form[method=post]"
 		}
 		_, _ = fmt.Fprintf(w, `<script src="/.captcha/%s/captcha.js?v=%s" integrity="%s" data-captcha="inject" data-policy="%[1]s" data-forms="%[4]s"></script>`,
-			policy, browser.ScriptHash(), browser.Integrity(), html.EscapeString(forms))
+			policy, browser.InjectedScript.Hash, browser.InjectedScript.Integrity, html.EscapeString(forms))
 	}
 	_, _ = io.WriteString(w, `<script nonce="app">
 		const note = (...words) => { sessionStorage.notes = (sessionStorage.notes ?? "") + words.join(" ") + "\n" };

@@ -40,10 +40,10 @@ type Data struct {
 }
 
 // Script returns the URL of the script that the page must load.
-func (d Data) Script() string { return d.Base + "/captcha.js?v=" + ScriptHash() }
+func (d Data) Script() string { return d.Base + "/captcha.js?v=" + PageScript.Hash }
 
 // Integrity returns the value of that script element's integrity attribute.
-func (d Data) Integrity() string { return Integrity() }
+func (d Data) Integrity() string { return PageScript.Integrity }
 
 // Dir returns the direction of the page's language.
 func (d Data) Dir() string { return "ltr" }

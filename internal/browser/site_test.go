@@ -58,11 +58,11 @@ func newSite(t *testing.T, kind string) *site {
 	mux.HandleFunc("GET "+base+"/challenge", s.serveChallenge)
 	mux.HandleFunc("POST "+base+"/verify", s.serveVerify)
 	mux.HandleFunc("GET "+base+"/captcha.js", func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("v") != ScriptHash() {
+		if r.URL.Query().Get("v") != PageScript.Hash {
 			t.Errorf("got %s, want the hash of the script in it", r.URL)
 		}
 		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
-		s.write(w, Script())
+		s.write(w, PageScript.Content)
 	})
 	mux.HandleFunc("GET /form", s.serveForm)
 	mux.HandleFunc("GET /frame", s.serveFrame)
