@@ -73,3 +73,35 @@ func BenchmarkPassed(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkCleared is a request with a clearance among a browser's cookies. It
+// is the same request each time, made to forget that it was cleared before.
+func BenchmarkCleared(b *testing.B) {
+	for name, clearance := range map[string]string{
+		"any number of uses": `{"ttl": "30m"}`,
+		"counted uses":       `{"ttl": "30m", "max_uses": 2147483647}`,
+		"user agent too":     `{"ttl": "30m", "bind_to": ["client_ip", "user_agent"]}`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			handler, cookie := handlerWithClearance(b, clearance)
+			r, w := prepared("GET", "/login", ""), httptest.NewRecorder()
+			cookies := []string{"PHPSESSID=0123456789abcdef0123456789abcdef; theme=dark; " + cookie + "; _ga=GA1.2.3456789012.1234567890"}
+			forwarded := 0
+			next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { forwarded++; return nil })
+			b.ReportAllocs()
+			requests := 0
+			for b.Loop() {
+				requests++
+				r.Header["Cookie"] = cookies
+				caddyhttp.SetVar(r.Context(), "captcha", nil)
+				caddyhttp.SetVar(r.Context(), "captcha_cookies", nil)
+				if err := handler.ServeHTTP(w, r, next); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if forwarded != requests {
+				b.Fatalf("%d of %d requests were forwarded", forwarded, requests)
+			}
+		})
+	}
+}

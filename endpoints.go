@@ -168,8 +168,8 @@ func (c *Captcha) serveVerify(w http.ResponseWriter, r *http.Request) error {
 	d := c.prove(w, r, c.atVerify)
 	if d.outcome == Passed {
 		if err := c.issueClearance(w, r); err != nil {
-			c.alarm.Error("a proof passed, but no clearance could be made for it: " + err.Error())
-			d = decision{outcome: Overloaded, reason: "clearance", proof: proofSpent}
+			d = c.undecided(r, err)
+			d.proof = proofSpent // whatever the outcome
 		}
 	}
 	c.record(r, d, true)
@@ -239,8 +239,12 @@ func (c *Captcha) writePage(w http.ResponseWriter, r *http.Request, status int, 
 }
 
 // userID is what a provider is told the client by: nothing that tells who it
-// is, and another text at every policy. Without keys there is none.
+// is, and another text at every policy. There is none without clearances, for
+// which a key is at hand.
 func (c *Captcha) userID(prefix netip.Prefix) string {
+	if c.issuer == nil {
+		return ""
+	}
 	keys, err := c.app.keys.Derive(clearance.PurposeUserID, c.Policy)
 	if err != nil {
 		return ""

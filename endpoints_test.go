@@ -162,11 +162,6 @@ func TestUsesAreCountedExactly(t *testing.T) {
 	if reason := a.problem(t)["reason"]; reason != "used_up" {
 		t.Errorf("the reason is %v, want used_up", reason)
 	}
-	load(t, g.caddyfile(gate+g.proxy()))
-	g.url = "http://" + address(t, "srv0")
-	if a := g.getCleared(cookie.Name + "=" + cookie.Value); a.StatusCode != 403 {
-		t.Error("a reload gave the clearance new uses")
-	}
 }
 
 // TestNothingUnderTheBasePathIsForwarded asks for endpoints, real and not, in

@@ -98,6 +98,9 @@ func (c *Captcha) writeProblem(w http.ResponseWriter, d decision) {
 // there are outcomes with their reasons, so each is made once.
 func (c *Captcha) problem(d decision) []byte {
 	key := d.String()
+	if d.proof != "" {
+		key += d.proof
+	}
 	if body, ok := c.problems.Load(key); ok {
 		return body.([]byte)
 	}
