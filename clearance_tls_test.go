@@ -339,8 +339,12 @@ func h2Status(t *testing.T, addr, authority, host, cookie string) string {
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
 	for _, field := range []hpack.HeaderField{
-		{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: "/login"},
-		{Name: ":authority", Value: authority}, {Name: "host", Value: host}, {Name: "cookie", Value: cookie},
+		{Name: ":method", Value: "GET"},
+		{Name: ":scheme", Value: "http"},
+		{Name: ":path", Value: "/login"},
+		{Name: ":authority", Value: authority},
+		{Name: "host", Value: host},
+		{Name: "cookie", Value: cookie},
 	} {
 		if field.Value != "" {
 			encoder.WriteField(field) //nolint:errcheck // into memory

@@ -464,8 +464,10 @@ func TestARefusedChallengeIsSeen(t *testing.T) {
 
 func TestEndpointsDoNotWaitForBodiesTheyDoNotRead(t *testing.T) {
 	g := browserGate(t, geetestV4)
-	for _, head := range []string{"GET /.captcha/default/challenge", "GET /.captcha/default/page", "GET /.captcha/default/captcha.js",
-		"PUT /.captcha/default/challenge", "POST /.captcha/default/verify", "GET /.captcha/default/x"} {
+	for _, head := range []string{
+		"GET /.captcha/default/challenge", "GET /.captcha/default/page", "GET /.captcha/default/captcha.js",
+		"PUT /.captcha/default/challenge", "POST /.captcha/default/verify", "GET /.captcha/default/x",
+	} {
 		// rawRequest sends none of the body and waits for the status.
 		status := rawRequest(t, strings.TrimPrefix(g.url, "http://"), head+" HTTP/1.1\r\nHost: example.com\r\nContent-Length: 10\r\nContent-Type: text/plain\r\n\r\n")
 		if strings.Contains(status, " 5") {
