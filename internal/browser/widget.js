@@ -9,7 +9,7 @@
   const page = JSON.parse(script.dataset.settings);
   const patience = 20000; // ms to wait for an answer, a script or a widget
   const lifetime = 9 * 60000; // ms; GeeTest v3's challenges live for ten minutes
-  const markLifetime = 60000; // ms
+  const markLifetime = 30000; // ms
   const maxTries = 3; // that start by themselves
 
   // In a frame the page that was asked for, and not refused, is the content of
@@ -194,7 +194,11 @@
     return true;
   }
 
+  // load loads the provider's script. A browser that still waits for it would
+  // have another try wait as well, if it were for the same URL.
+  let loads = 0;
   function load(src) {
+    const url = loads++ ? src + "?" + loads : src;
     return new Promise((resolve, reject) => {
       const loader = document.createElement("script");
       const timer = setTimeout(fail, patience);
@@ -208,7 +212,7 @@
         clearTimeout(timer);
         resolve();
       };
-      loader.src = src;
+      loader.src = url;
       document.head.append(loader);
     });
   }
@@ -417,14 +421,14 @@
 
   // The mark
 
-  // A mark says that this page has been passed just now. If the page is back
+  // A mark says that the captcha has been passed just now. If the page is back
   // nevertheless, the clearance did not hold, and trying again by itself would
   // never end. Where cookies are blocked there is no storage either, but the
   // history entry survives a reload.
   const markName = "captcha-" + page.policy;
 
   function mark() {
-    const value = Date.now() + " " + location.href;
+    const value = Date.now() + " " + (dialog ? "dialog" : location.href);
     try {
       sessionStorage.setItem(markName, value);
     } catch (error) {
@@ -443,8 +447,16 @@
         history.replaceState(Object.assign({}, history.state, { [markName]: "" }), "");
       }
     }
-    const [time, url] = (value || "").split(" ");
-    return url === location.href && Date.now() - time < markLifetime;
+    const [time, where] = (value || "").split(" ");
+    if (!(Date.now() - time < markLifetime)) return false;
+    // After the dialog come the dialog again or what the application sent; on
+    // a page, nothing but its own reload.
+    return where === "dialog" ? dialog || !page.reload : where === location.href && isReload();
+  }
+
+  function isReload() {
+    const [navigation] = performance.getEntriesByType("navigation");
+    return !navigation || navigation.type === "reload";
   }
 
   // The page

@@ -119,7 +119,7 @@ func TestAnAddressThatChanges(t *testing.T) {
 }
 
 // TestAnAddressThatChangesBelowTheDialog: the form that the dialog let go is
-// refused with a page that says what to do.
+// refused with a page that says why.
 func TestAnAddressThatChangesBelowTheDialog(t *testing.T) {
 	w := newWorld(t, setup{global: trusting})
 	front := newProxy(t, w)
@@ -134,8 +134,9 @@ func TestAnAddressThatChangesBelowTheDialog(t *testing.T) {
 	p.submit()
 	p.inDialog().solve()
 	p.arrives("Security check")
-	front.set(func() { front.address = func(string) string { return addressV6 } })
 	m := p.onPage()
+	m.says("lost_binding", "retry")
+	front.set(func() { front.address = func(string) string { return addressV6 } })
 	m.solve()
 	m.says("resend", "back")
 	m.click(startButton)
@@ -148,8 +149,8 @@ func TestAnAddressThatChangesBelowTheDialog(t *testing.T) {
 	p.sound()
 }
 
-// TestUsesAreUsedUp: then there is another captcha. On the page the person is
-// told why, in the dialog, which came because of a click, it opens at once.
+// TestUsesAreUsedUp: then there is another captcha. In the dialog, which came
+// because of a click, it opens at once.
 func TestUsesAreUsedUp(t *testing.T) {
 	w := newWorld(t, setup{clearance: "30m {\nmax_uses 1\n}"})
 	p := newPerson(t)
@@ -158,7 +159,7 @@ func TestUsesAreUsedUp(t *testing.T) {
 	m.solve()
 	p.arrives("Members")
 	p.open(w.url + "/members")
-	m.says("lost_used_up", "retry")
+	m.says("ready", "start")
 	m.solve()
 	p.arrives("Members")
 	m = p.inDialog()
@@ -283,7 +284,7 @@ func TestAnotherGate(t *testing.T) {
 	}
 	pass(second, "ready", "start")
 	w.reload(captchaV4, otherV4, keyV4, otherKey)
-	pass(second, "lost_invalid", "retry")
+	pass(second, "ready", "start")
 	p.sound()
 }
 

@@ -30,35 +30,44 @@ func TestFaults(t *testing.T) {
 		before   func(*simulator.Simulator)
 		during   func(meeting, *simulator.Simulator)
 	}{
-		{"a forged proof", "geetest_v4",
+		{
+			"a forged proof", "geetest_v4",
 			func(s *simulator.Simulator) { s.BehaveNext(1, simulator.Behaviour{Forge: true}) },
 			func(m meeting, _ *simulator.Simulator) {
 				m.solve()
 				m.says("rejected", "retry")
 				m.click(startButton)
-			}},
-		{"a forged proof, where the widget cannot be reset", "tencent",
+			},
+		},
+		{
+			"a forged proof, where the widget cannot be reset", "tencent",
 			func(s *simulator.Simulator) { s.BehaveNext(1, simulator.Behaviour{Forge: true}) },
 			func(m meeting, _ *simulator.Simulator) {
 				m.solve()
 				m.says("rejected", "retry")
 				m.click(startButton)
-			}},
-		{"a proof that is too old", "geetest_v3",
+			},
+		},
+		{
+			"a proof that is too old", "geetest_v3",
 			func(s *simulator.Simulator) { s.BehaveNext(1, simulator.Behaviour{Age: time.Hour}) },
 			func(m meeting, _ *simulator.Simulator) {
 				m.solve()
 				m.says("rejected", "retry")
 				m.click(startButton)
-			}},
-		{"a proof that is too old, by its own time", "geetest_v4",
+			},
+		},
+		{
+			"a proof that is too old, by its own time", "geetest_v4",
 			func(s *simulator.Simulator) { s.BehaveNext(1, simulator.Behaviour{Age: time.Hour}) },
 			func(m meeting, _ *simulator.Simulator) {
 				m.solve()
 				m.says("expired", "retry")
 				m.click(startButton)
-			}},
-		{"a risk", "tencent",
+			},
+		},
+		{
+			"a risk", "tencent",
 			func(s *simulator.Simulator) {
 				s.BehaveNext(1, simulator.Behaviour{Provider: "tencent", EvilLevel: 100})
 			},
@@ -66,40 +75,53 @@ func TestFaults(t *testing.T) {
 				m.solve()
 				m.says("risky", "retry")
 				m.click(startButton)
-			}},
-		{"a wrong answer", "geetest_v4",
+			},
+		},
+		{
+			"a wrong answer", "geetest_v4",
 			func(s *simulator.Simulator) { s.BehaveNext(1, simulator.Behaviour{Fail: true}) },
 			func(m meeting, _ *simulator.Simulator) {
 				m.solve()
 				m.await("document.querySelector('.captcha-simulator').dataset.state === 'failed'")
-			}},
+			},
+		},
 		{"the widget closed", "geetest_v4", nil, closes},
 		{"the widget closed", "geetest_v3", nil, closes},
 		{"the widget closed", "tencent", nil, closes},
-		{"no script", "geetest_v4",
-			func(s *simulator.Simulator) { s.Fail(respond(simulator.V4ScriptPath, 404)) }, heals("blocked")},
-		{"a broken connection instead of the script", "tencent",
+		{
+			"no script", "geetest_v4",
+			func(s *simulator.Simulator) { s.Fail(respond(simulator.V4ScriptPath, 404)) }, heals("blocked"),
+		},
+		{
+			"a broken connection instead of the script", "tencent",
 			func(s *simulator.Simulator) {
 				s.Fail(simulator.Fault{Path: simulator.TencentScript2Path, Kind: simulator.Reset})
-			}, heals("blocked")},
-		{"a widget without its parts", "geetest_v3",
-			func(s *simulator.Simulator) { s.Fail(respond(simulator.V3MainPath, 404)) }, heals("broken")},
-		{"nobody to verify", "geetest_v4",
+			}, heals("blocked"),
+		},
+		{
+			"a widget without its parts", "geetest_v3",
+			func(s *simulator.Simulator) { s.Fail(respond(simulator.V3MainPath, 404)) }, heals("broken"),
+		},
+		{
+			"nobody to verify", "geetest_v4",
 			func(s *simulator.Simulator) {
 				s.Fail(simulator.Fault{Path: simulator.V4ValidatePath, Kind: simulator.Reset})
 			},
 			func(m meeting, s *simulator.Simulator) {
 				m.solve()
 				heals("outage")(m, s)
-			}},
-		{"a provider that answers nonsense", "tencent",
+			},
+		},
+		{
+			"a provider that answers nonsense", "tencent",
 			func(s *simulator.Simulator) {
 				s.Fail(simulator.Fault{Path: simulator.TencentPath, Kind: simulator.Respond, Body: "<html>"})
 			},
 			func(m meeting, s *simulator.Simulator) {
 				m.solve()
 				heals("outage")(m, s)
-			}},
+			},
+		},
 	}
 	for _, test := range tests {
 		for place, where := range places {
