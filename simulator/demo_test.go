@@ -72,7 +72,8 @@ func TestDemoShowsWhatItWasSent(t *testing.T) {
 		"upload": {writer.FormDataContentType(), upload.String(), echo{
 			"POST", "/v4/login", "multipart/form-data",
 			map[string][]string{"title": {"x"}},
-			[]echoFile{{"file", "a.txt", 3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}}, cookies,
+			[]echoFile{{"file", "a.txt", 3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}},
+			cookies,
 		}},
 	} {
 		if got := sendDemo(t, http.MethodPost, "/v4/login", test.contentType, test.body); !reflect.DeepEqual(got, test.want) {

@@ -210,7 +210,10 @@ func FuzzPolicy(f *testing.F) {
 			{"frame-src", "child-src", "default-src"},
 			{"child-src", "default-src"},
 			{"worker-src", "child-src", "script-src", "default-src"},
-			{"default-src"}, {"sandbox"}, {"img-src", "default-src"}, {"report-uri"},
+			{"default-src"},
+			{"sandbox"},
+			{"img-src", "default-src"},
+			{"report-uri"},
 		} {
 			was, is := sourcesOf(before, names...), sourcesOf(after, names...)
 			if before.governing(names...) >= 0 && after.governing(names...) < 0 {
