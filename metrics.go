@@ -17,7 +17,7 @@ var (
 		Namespace: "caddy",
 		Subsystem: "captcha",
 		Name:      "requests_total",
-		Help:      "Counter of requests that matched a captcha handler, by what became of them.",
+		Help:      "Counter of requests that a captcha handler decided about, by what became of them.",
 	}, []string{"policy", "provider", "outcome"})
 
 	verificationSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
