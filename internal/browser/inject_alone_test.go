@@ -8,13 +8,17 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"
 )
 
+// answered is true when the application has answered what the browser sent.
+const answered = `document.title === "received" && document.readyState === "complete"`
+
 // What is not the script's business takes its course as without the script.
 var formsLeftAlone = []struct {
 	name  string
 	forms string
 	body  string
 	act   func(*person)
-	sends bool // the browser does
+	sends bool   // the browser does
+	until string // what comes of it later
 }{
 	{name: "prevented at the window", body: `<form method="post" action="/login"><button id="go">Go</button></form>
 		<script>addEventListener("submit", (event) => { note("seen"); event.preventDefault() })</script>`, act: clicks("#go")},
@@ -33,13 +37,13 @@ var formsLeftAlone = []struct {
 		act: runs(`f.dispatchEvent(new SubmitEvent("submit", { bubbles: true, cancelable: true })); document.body.dispatchEvent(new Event("submit", { bubbles: true }))`),
 	},
 	{name: "submit of a form that is nowhere", body: `<form method="post" action="/login" id="f"></form>`, act: runs(`const form = f; form.remove(); form.submit()`)},
-	{name: "dialog", body: `<dialog open id="d"><form method="post" id="f"><button formmethod="dialog" value="v" id="go">Go</button></form></dialog><script>d.onclose = () => note(d.returnValue); f.onsubmit = seen("form")</script>`, act: clicks("#go")},
-	{name: "get", sends: true, body: `<form action="/open"><input name="a"><button id="go">Go</button></form>`, act: clicks("#go")},
-	{name: "get button of a post form", sends: true, body: `<form method="post" action="/open"><input name="a"><button formmethod="get" id="go">Go</button></form>`, act: clicks("#go")},
-	{name: "form that was not chosen", forms: "#other", sends: true, body: `<form method="post" action="/open"><input name="a"><button id="go">Go</button></form>`, act: clicks("#go")},
-	{name: "not a selector", forms: "form[", sends: true, body: `<form method="post" action="/open" id="f"><input name="a"></form>`, act: runs(`f.submit()`)},
-	{name: "no forms chosen", forms: " ", sends: true, body: `<form method="post" action="/open"><input name="a"><button id="go">Go</button></form>`, act: clicks("#go")},
-	{name: "another origin", sends: true, body: `<form method="post" id="f"><input name="a" value="b"><button id="go">Go</button></form>
+	{name: "dialog", body: `<dialog open id="d"><form method="post" id="f"><button formmethod="dialog" value="v" id="go">Go</button></form></dialog><script>d.onclose = () => note(d.returnValue); f.onsubmit = seen("form")</script>`, act: clicks("#go"), until: `sessionStorage.notes.endsWith("\nv\n")`},
+	{name: "get", sends: true, until: answered, body: `<form action="/open"><input name="a"><button id="go">Go</button></form>`, act: clicks("#go")},
+	{name: "get button of a post form", sends: true, until: answered, body: `<form method="post" action="/open"><input name="a"><button formmethod="get" id="go">Go</button></form>`, act: clicks("#go")},
+	{name: "form that was not chosen", forms: "#other", sends: true, until: answered, body: `<form method="post" action="/open"><input name="a"><button id="go">Go</button></form>`, act: clicks("#go")},
+	{name: "not a selector", forms: "form[", sends: true, until: answered, body: `<form method="post" action="/open" id="f"><input name="a"></form>`, act: runs(`f.submit()`)},
+	{name: "no forms chosen", forms: " ", sends: true, until: answered, body: `<form method="post" action="/open"><input name="a"><button id="go">Go</button></form>`, act: clicks("#go")},
+	{name: "another origin", sends: true, until: answered, body: `<form method="post" id="f"><input name="a" value="b"><button id="go">Go</button></form>
 		<script>f.action = "http://other.test:" + location.port + "/open"; f.onsubmit = seen("form")</script>`, act: clicks("#go")},
 	{name: "script URL", body: `<form method="post" action="javascript:note('ran'); void 0"><button id="go">Go</button></form>`, act: func(p *person) {
 		p.do(click("#go"), browsertest.Await("sessionStorage.notes"))
@@ -57,6 +61,9 @@ func TestOtherFormsAreLeftAlone(t *testing.T) {
 				test.act(&person{t: t, do: func(steps ...action) { t.Helper(); do(t, ctx, steps...) }})
 				if test.sends {
 					do(t, ctx, g.receives(1))
+				}
+				if test.until != "" { // or else the next navigation comes in between
+					do(t, ctx, browsertest.Await(test.until))
 				}
 				do(t, ctx, chromedp.Navigate(g.server.URL+"/last"))
 				if got := g.count(&g.pages); got != 0 {
