@@ -2,7 +2,6 @@ package caddycaptcha_test
 
 import (
 	"bufio"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // app is an application that remembers the requests that reached it.
@@ -134,14 +132,7 @@ func TestRewritesDoNotOpenTheGate(t *testing.T) {
 // rawRequest sends text as it is and returns the status line of the answer.
 func rawRequest(t *testing.T, addr, text string) string {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		t.Fatal(err)
-	}
+	conn := dial(t, addr)
 	if _, err := conn.Write([]byte(text)); err != nil {
 		t.Fatal(err)
 	}

@@ -228,6 +228,9 @@ func FuzzScanner(f *testing.F) {
 		if !found || before+after != string(in) {
 			t.Fatalf("%q became %q", in, out)
 		}
+		if _, err := nethtml.Parse(bytes.NewReader(in)); err != nil {
+			return // too deep for the parser to compare with
+		}
 		if got, want := tree(t, out, true), tree(t, string(in), false); got != want {
 			t.Fatalf("in   %q\nout  %q\ntree %s\nwant %s", in, out, got, want)
 		}
@@ -252,7 +255,7 @@ func tree(t *testing.T, page string, ours bool) string {
 	t.Helper()
 	root, err := nethtml.Parse(strings.NewReader(strings.TrimPrefix(page, "\xef\xbb\xbf")))
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	var found *nethtml.Node
 	for node := range root.Descendants() {
