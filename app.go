@@ -7,17 +7,15 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
-	"sync"
-	"sync/atomic"
 
+	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/caddycaptcha/caddycaptcha/cache"
 	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
-	"github.com/caddycaptcha/caddycaptcha/internal/limit"
+	"github.com/caddycaptcha/caddycaptcha/internal/gate"
+	"github.com/caddycaptcha/caddycaptcha/internal/setting"
 )
 
 func init() {
@@ -39,18 +37,13 @@ type App struct {
 	// is made once and kept in Caddy's storage, as captcha/keys/master.
 	Keys []string `json:"keys,omitempty"`
 
-	replay   replayCache
+	store    gate.Store
 	keys     *clearance.Keys
-	policies []*policy
+	gates    gate.Gates
+	policies map[string]policy
 	injected []*Inject
 	logger   *zap.Logger
 	ctx      caddy.Context
-}
-
-// replayCache is what a guest module in http.captcha.replay_caches has to be.
-type replayCache interface {
-	cache.Replay
-	cache.Counter
 }
 
 // CaddyModule returns the Caddy module information.
@@ -77,11 +70,41 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("replay_cache: %w", err)
 	}
-	replay, ok := mod.(replayCache)
+	store, ok := mod.(gate.Store)
 	if !ok {
 		return fmt.Errorf("replay_cache: the module %T cannot count the uses of clearances; it must implement cache.Replay and cache.Counter", mod)
 	}
-	a.replay = replay
+	a.store = store
+	return nil
+}
+
+// provisionKeys reads the configured keys, or arranges for the one in Caddy's
+// storage to be read, or made, when a policy first needs one. Storage is left
+// alone until then: `caddy validate` may run as another user.
+func (a *App) provisionKeys(storage certmagic.Storage) error {
+	var secrets [][]byte
+	for i, key := range a.Keys {
+		name := fmt.Sprintf("key %d of %d", i+1, len(a.Keys))
+		secret, err := setting.Expand(name, key)
+		if err != nil {
+			return err
+		}
+		if err := clearance.CheckSecret([]byte(secret)); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		secrets = append(secrets, []byte(secret))
+	}
+	a.Keys = nil
+	a.keys = clearance.NewKeys(func() ([][]byte, error) {
+		if len(secrets) > 0 {
+			return secrets, nil
+		}
+		key, err := clearance.StoredKey(storage)
+		if err != nil {
+			return nil, fmt.Errorf("the key for clearances, %s in Caddy's storage: %w; or configure one with key in the global option captcha", clearance.StoredKeyName, err)
+		}
+		return [][]byte{key}, nil
+	})
 	return nil
 }
 
@@ -104,11 +127,9 @@ func (a *App) Start() error {
 			return err
 		}
 	}
-	for _, p := range a.policies {
-		if p.handler.issuer != nil {
-			if _, err := a.keys.Derive(clearance.PurposeClearance, p.name); err != nil {
-				return err
-			}
+	for _, g := range a.gates.All() {
+		if err := g.Start(); err != nil {
+			return err
 		}
 	}
 	a.warnUnreachable()
@@ -118,75 +139,30 @@ func (a *App) Start() error {
 // Stop does nothing. Verifications that are under way outlive the config.
 func (*App) Stop() error { return nil }
 
-// policy is a named set of rules. All handlers of one policy are configured
-// alike and share its limits.
+// policy is what the first handler of a policy looks like. All others are
+// configured alike.
 type policy struct {
-	name     string
-	origin   string // where the first handler of the policy stands
-	config   optionDigests
-	handler  *Captcha // the first one, which serves the endpoints
-	basePath string
-
-	limits       *limit.Limiter // of proofs with requests
-	verifyLimits *limit.Limiter // of proofs at the endpoint verify
-	challenges   *limit.Limiter // of challenges
-
-	passed        atomic.Bool // whether any proof has
-	warnSpoofable sync.Once
+	origin string // where the handler stands
+	config optionDigests
 }
 
-// policy returns the policy that c belongs to. It is an error when another
-// handler of the same name is configured differently in anything but its
-// matcher: what a clearance or metric of that name means would depend on the
-// path.
-func (a *App) policy(c *Captcha, config optionDigests) (*policy, error) {
-	origin := "the handler that matches " + string(c.matchers())
-	if known := a.named(c.Policy); known != nil {
-		return known, sameConfig(known.config, config, known.origin, origin)
+// gate returns the gate of a policy, which is made for its first handler. It is
+// an error when another handler of the same name is configured differently in
+// anything but its matcher: what a clearance or metric of that name means would
+// depend on the path.
+func (a *App) gate(name, origin string, config optionDigests, make func() (*gate.Gate, error)) (*gate.Gate, error) {
+	if first, ok := a.policies[name]; ok {
+		return a.gates.Named(name), sameConfig(first.config, config, first.origin, origin)
 	}
-	for _, other := range a.policies {
-		if err := apart(c.BasePath, other.basePath, fmt.Sprintf("policy %q", other.name)); err != nil {
-			return nil, err
-		}
+	g, err := make()
+	if err != nil {
+		return nil, err
 	}
-	slots, perClient := c.MaxConcurrentVerifications, c.MaxConcurrentVerificationsPerClient
-	p := &policy{
-		name:         c.Policy,
-		origin:       origin,
-		config:       config,
-		handler:      c,
-		basePath:     c.BasePath,
-		limits:       limit.New(slots, perClient, c.MaxFailures),
-		verifyLimits: limit.New(slots, perClient, c.MaxFailures),
-		challenges:   limit.New(slots, perClient, challengesPerMinute),
+	if a.policies == nil {
+		a.policies = map[string]policy{}
 	}
-	a.policies = append(a.policies, p)
-	return p, nil
-}
-
-// named returns the policy of that name, or nil.
-func (a *App) named(name string) *policy {
-	for _, p := range a.policies {
-		if p.name == name {
-			return p
-		}
-	}
-	return nil
-}
-
-// apart returns an error if the endpoints of two policies are in each other's
-// way.
-func apart(basePath, other, otherOrigin string) error {
-	if within(basePath, other) || within(other, basePath) {
-		return fmt.Errorf("base_path %s and base_path %s of another policy (%s) are equal, or one lies in the other; give one a path of its own", basePath, other, otherOrigin)
-	}
-	return nil
-}
-
-// within reports whether the path is the base or lies under it.
-func within(path, base string) bool {
-	rest, ok := strings.CutPrefix(path, base)
-	return ok && (rest == "" || rest[0] == '/')
+	a.policies[name] = policy{origin, config}
+	return g, a.gates.Add(g)
 }
 
 // optionDigests holds a digest of each option as it was written: enough to
@@ -220,16 +196,17 @@ func (c *Captcha) written() (optionDigests, error) {
 	return digests, nil
 }
 
-// matchers returns the handler's matchers as JSON, to name it in an error.
-func (c *Captcha) matchers() []byte {
+// origin names the handler in an error, by its matchers as JSON.
+func (c *Captcha) origin() string {
+	const handler = "the handler that matches "
 	if len(c.MatcherSetsRaw) == 0 {
-		return []byte("every request")
+		return handler + "every request"
 	}
 	raw, err := json.Marshal(c.MatcherSetsRaw)
 	if err != nil {
-		return []byte("unknown")
+		return handler + "what cannot be shown"
 	}
-	return raw
+	return handler + string(raw)
 }
 
 // sameConfig returns an error that names the first option in which two

@@ -10,18 +10,17 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
-	"time"
+	"os"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddycaptcha/caddycaptcha/internal/browser"
-	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
 	"github.com/caddycaptcha/caddycaptcha/internal/extract"
+	"github.com/caddycaptcha/caddycaptcha/internal/gate"
+	"github.com/caddycaptcha/caddycaptcha/internal/setting"
 	"github.com/caddycaptcha/caddycaptcha/verifier"
 )
 
@@ -135,30 +134,12 @@ type Captcha struct {
 	Mode string `json:"mode,omitempty"`
 
 	matcherSets caddyhttp.MatcherSets
-	verifier    verifier.Verifier
-	provider    string
-	captchaID   string
-	fingerprint [32]byte
-	onRequest   prover
-	atVerify    prover
-	strip       []extract.Source
-	issuer      *clearance.Issuer // nil without clearances
-	page        *browser.Page
+	gate        *gate.Gate
 	app         *App
-	replay      replayCache
-	policy      *policy
-	counters    map[Outcome]prometheus.Counter
-	problems    *sync.Map // problem details by what they say
-	logger      *zap.Logger
-	alarm       *zap.Logger // says the same thing once a minute at most
 }
 
-// The values of options that are words.
+// The values of options that are words. The gate has those of refusal.
 const (
-	refusalAuto      = "auto"
-	refusalPage      = "page"
-	refusalProblem   = "problem"
-	refusalError     = "error"
 	preflightRefuse  = "refuse"
 	preflightForward = "forward"
 	modeEnforce      = "enforce"
@@ -169,18 +150,6 @@ const (
 	defaultPolicy    = "default"
 	defaultBodyLimit = 128 << 10
 	maxBodyLimit     = 64 << 20
-
-	// bodyTimeout is how long a client may take to send the part of a body
-	// that is searched for the proof.
-	bodyTimeout = 10 * time.Second
-
-	// monitorWait is how long monitor mode holds up a request for the replay
-	// cache and the provider together.
-	monitorWait = time.Second
-
-	// proofMargin is how much longer a proof is remembered than it is
-	// accepted, so that no clock that is off by less reopens it.
-	proofMargin = 5 * time.Minute
 )
 
 // CaddyModule returns the Caddy module information.
@@ -218,38 +187,20 @@ func (c *Captcha) provision(ctx caddy.Context) error {
 	if err := c.checkNumbers(); err != nil { // a number and a default may contradict each other
 		return err
 	}
-	c.logger = ctx.Logger()
-	c.alarm = throttled(c.logger)
-
 	app, err := ctx.App("captcha")
 	if err != nil {
 		return err
 	}
 	c.app = app.(*App)
-	c.replay = c.app.replay
-	if c.policy, err = c.app.policy(c, written); err != nil {
+	if err := c.loadMatchers(ctx); err != nil {
 		return err
 	}
-
-	if err := c.loadModules(ctx); err != nil {
-		return err
-	}
-	if err := c.makeProvers(); err != nil {
-		return err
-	}
-	c.makeIssuer(c.app.keys)
-	if c.page, err = loadPage(c.PageTemplate); err != nil {
-		return err
-	}
-	for _, warning := range loopholes(c.matcherSets) {
-		c.logger.Warn(warning, zap.String("policy", c.Policy))
-	}
-	c.problems = new(sync.Map)
-	c.counters = requestCounters(c.Policy, c.provider)
-	return registerMetrics(ctx.GetMetricsRegistry())
+	c.gate, err = c.app.gate(c.Policy, c.origin(), written, func() (*gate.Gate, error) { return c.makeGate(ctx) })
+	c.VerifierRaw = nil // it holds secrets, and is loaded with the policy's first handler
+	return err
 }
 
-func (c *Captcha) loadModules(ctx caddy.Context) error {
+func (c *Captcha) loadMatchers(ctx caddy.Context) error {
 	matcherSets, err := ctx.LoadModule(c, "MatcherSetsRaw")
 	if err != nil {
 		return fmt.Errorf("match: %w", err)
@@ -257,22 +208,93 @@ func (c *Captcha) loadModules(ctx caddy.Context) error {
 	if err := c.matcherSets.FromInterface(matcherSets); err != nil {
 		return fmt.Errorf("match: %w", err)
 	}
+	for _, warning := range loopholes(c.matcherSets) {
+		ctx.Logger().Warn(warning, zap.String("policy", c.Policy))
+	}
+	return nil
+}
+
+// makeGate makes the gate of the policy of which c is the first handler.
+func (c *Captcha) makeGate(ctx caddy.Context) (*gate.Gate, error) {
 	if err := checkInlineKey(c.VerifierRaw, "provider"); err != nil {
-		return fmt.Errorf("verifier: %w", err)
+		return nil, fmt.Errorf("verifier: %w", err)
 	}
 	guest, err := ctx.LoadModule(c, "VerifierRaw")
 	if err != nil {
-		return fmt.Errorf("verifier: %w", err)
+		return nil, fmt.Errorf("verifier: %w", err)
 	}
-	c.verifier = guest.(verifier.Verifier)
-	c.provider, c.captchaID = c.verifier.Captcha()
-	c.fingerprint = c.verifier.Fingerprint()
-	return nil
+	v, ok := guest.(verifier.Verifier)
+	if !ok {
+		return nil, fmt.Errorf("verifier: the module %T does not implement verifier.Verifier", guest)
+	}
+	if err := c.checkParameters(v.Parameters()); err != nil {
+		return nil, err
+	}
+	page, err := loadPage(c.PageTemplate)
+	if err != nil {
+		return nil, err
+	}
+	if err := gate.RegisterMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return nil, err
+	}
+	onRequest, atVerify := c.extractors(v.Parameters())
+	return gate.New(gate.Options{
+		Policy:            c.Policy,
+		BasePath:          c.BasePath,
+		Verifier:          v,
+		Store:             c.app.store,
+		Keys:              c.app.keys,
+		OnRequest:         onRequest,
+		AtVerify:          atVerify,
+		Strip:             sources(c.Strip),
+		Clearance:         c.Clearance.options(),
+		Refusal:           gate.Refusal(c.Refusal),
+		Page:              page,
+		ForwardPreflights: c.Preflight == preflightForward,
+		Monitor:           c.Mode == modeMonitor,
+		Slots:             c.MaxConcurrentVerifications,
+		SlotsPerClient:    c.MaxConcurrentVerificationsPerClient,
+		Failures:          c.MaxFailures,
+		Logger:            ctx.Logger(),
+	}), nil
+}
+
+// extractors returns what finds proofs in requests, where their parameters may
+// have other names, and at the endpoint verify, where they have the provider's.
+func (c *Captcha) extractors(parameters []verifier.Parameter) (onRequest, atVerify *extract.Extractor) {
+	var renamed, plain []extract.Parameter
+	for _, p := range parameters {
+		plain = append(plain, extract.Parameter{Name: p.Name, Field: p.Name, Header: p.Header, MaxLength: p.MaxLength})
+		renamed = append(renamed, extract.Parameter{
+			Name:      p.Name,
+			Field:     cmp.Or(c.Fields[p.Name], p.Name),
+			Header:    cmp.Or(c.Headers[p.Name], p.Header),
+			MaxLength: p.MaxLength,
+		})
+	}
+	return extract.New(renamed, sources(c.From), c.BodyLimit),
+		extract.New(plain, []extract.Source{extract.Form, extract.JSON}, defaultBodyLimit)
+}
+
+// loadPage returns the page in the file, or the built-in one.
+func loadPage(file string) (*browser.Page, error) {
+	if file == "" {
+		return browser.Default(), nil
+	}
+	file, err := setting.Expand("page_template", file)
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("page_template: %w", err)
+	}
+	return browser.ParsePage(file, string(text))
 }
 
 func (c *Captcha) setDefaults() {
 	c.Policy = cmp.Or(c.Policy, defaultPolicy)
-	c.Refusal = cmp.Or(c.Refusal, refusalAuto)
+	c.Refusal = cmp.Or(c.Refusal, string(gate.RefusalAuto))
 	c.Preflight = cmp.Or(c.Preflight, preflightRefuse)
 	c.Mode = cmp.Or(c.Mode, modeEnforce)
 	c.BasePath = c.basePath()
@@ -292,54 +314,30 @@ func (c *Captcha) basePath() string {
 
 // ServeHTTP takes a request through the gate.
 func (c *Captcha) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if p, name, ok := c.app.endpoint(r); ok {
-		return p.handler.serveEndpoint(w, r, name)
+	if g, name, ok := c.app.gates.Endpoint(r); ok {
+		g.ServeEndpoint(w, r, name)
+		return nil
 	}
 	protected, err := c.protects(r)
 	if err != nil {
-		c.record(r, decision{outcome: Failed, reason: "matcher"}, true)
+		c.gate.Record(r, gate.MatcherFailed(err), true)
 		return err
 	}
 	if !protected {
+		gate.EmptyPlaceholders(r)
+		c.app.gates.RemoveCookies(r)
 		return next.ServeHTTP(w, r)
 	}
-	d := c.decide(w, r)
-	forwards := d.outcome.forwards() || c.Mode == modeMonitor
-	c.record(r, d, !forwards)
-	if forwards {
-		c.onRequest.extractor.Strip(r, c.strip)
-		c.removeClearances(r)
-		return next.ServeHTTP(w, r)
+	decision := c.gate.Decide(w, r)
+	forwards := c.gate.Forwards(decision)
+	c.gate.Record(r, decision, !forwards)
+	if !forwards {
+		return c.gate.Refuse(w, r, decision)
 	}
-	return c.refuse(w, r, d)
+	c.gate.StripProof(r)
+	c.app.gates.RemoveCookies(r)
+	return next.ServeHTTP(w, r)
 }
-
-// decide says what becomes of a request that has to prove a human.
-func (c *Captcha) decide(w http.ResponseWriter, r *http.Request) decision {
-	if c.Preflight == preflightForward && isBarePreflight(r) {
-		return decision{outcome: Exempt}
-	}
-	if isEarly(r) {
-		return decision{outcome: Failed, reason: "early_data", err: caddyhttp.Error(http.StatusTooEarly,
-			errors.New("TLS handshake not complete, client IP cannot be verified"))}
-	}
-	if d, ok := c.decidedEarlier(r); ok {
-		return d
-	}
-	cleared := c.useClearance(r)
-	if cleared.outcome != Missing {
-		return cleared
-	}
-	d := c.prove(w, r, c.onRequest)
-	if d.outcome == Missing && d.reason == extract.ReasonNone && cleared.reason != "" {
-		d.reason = cleared.reason // tells more: there was a clearance, but it would not do
-	}
-	return d
-}
-
-// isEarly reports whether the request came before the TLS handshake was
-// complete (0-RTT). Until then the client's address may be forged.
-func isEarly(r *http.Request) bool { return r.TLS != nil && !r.TLS.HandshakeComplete }
 
 var (
 	_ caddy.Module                = (*Captcha)(nil)

@@ -15,6 +15,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/caddycaptcha/caddycaptcha/internal/gate"
+	"github.com/caddycaptcha/caddycaptcha/internal/setting"
 	"github.com/caddycaptcha/caddycaptcha/verifier"
 )
 
@@ -75,7 +77,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return d.Err("key takes no block")
 			}
 		default:
-			return d.Errf("unknown option %q of the global option captcha; expected replay_cache or key", option)
+			return setting.Unrecognized(d, option, "the global option captcha", "replay_cache", "key")
 		}
 	}
 	return nil
@@ -140,7 +142,7 @@ func compareWithEarlier(h httpcaddyfile.Helper, c *Captcha) error {
 		return sameConfig(first.config, config, first.origin, origin)
 	}
 	for _, other := range earlier {
-		if err := apart(c.basePath(), other.basePath, other.origin); err != nil {
+		if err := gate.Apart(c.basePath(), other.basePath, other.origin); err != nil {
 			return err
 		}
 	}
@@ -290,7 +292,7 @@ func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 			c.MaxConcurrentVerificationsPerClient, err = parseCount(d, option, args[1])
 		}
 	default:
-		err = d.Errf("unknown captcha option %q; this version has %s", option, strings.Join(options, ", "))
+		err = setting.Unrecognized(d, option, "captcha", options...)
 	}
 	return err
 }
@@ -327,7 +329,7 @@ func unmarshalClearance(d *caddyfile.Dispenser) (*Clearance, error) {
 				return nil, d.Err("bind_to takes client_ip, user_agent or both, or none")
 			}
 		default:
-			return nil, d.Errf("unknown option %q of clearance; it has max_uses and bind_to", option)
+			return nil, setting.Unrecognized(d, option, "clearance", "max_uses", "bind_to")
 		}
 		if err := o.check(); err != nil {
 			return nil, d.WrapErr(err)

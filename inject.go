@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,7 +19,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddycaptcha/caddycaptcha/internal/browser"
+	"github.com/caddycaptcha/caddycaptcha/internal/gate"
 	"github.com/caddycaptcha/caddycaptcha/internal/inject"
+	"github.com/caddycaptcha/caddycaptcha/internal/setting"
 )
 
 func init() {
@@ -67,7 +70,7 @@ func (i *Inject) Provision(ctx caddy.Context) error {
 	}
 	i.Policy = cmp.Or(i.Policy, defaultPolicy)
 	i.Form = cmp.Or(i.Form, defaultForm)
-	i.logger = throttled(ctx.Logger())
+	i.logger = gate.Throttled(ctx.Logger())
 	app, err := ctx.App("captcha")
 	if err != nil {
 		return err
@@ -91,22 +94,18 @@ func (i *Inject) check() error {
 // makeInjector finds the policy, whose handlers may be set up later than this
 // one.
 func (i *Inject) makeInjector() (*inject.Injector, error) {
-	p := i.app.named(i.Policy)
-	if p == nil {
-		known := make([]string, 0, len(i.app.policies))
-		for _, other := range i.app.policies {
-			known = append(known, other.name)
-		}
-		slices.Sort(known)
+	g := i.app.gates.Named(i.Policy)
+	if g == nil {
+		known := slices.Sorted(maps.Keys(i.app.policies))
 		return nil, fmt.Errorf("captcha_inject: there is no captcha of policy %q; there is %s", i.Policy, cmp.Or(strings.Join(known, ", "), "none"))
 	}
-	if p.handler.issuer == nil {
-		return nil, errNoClearance(i.Policy, p.origin)
+	if !g.GivesClearances() {
+		return nil, errNoClearance(i.Policy, i.app.policies[i.Policy].origin)
 	}
 	return inject.New(inject.Options{
-		ScriptURL: p.basePath + "/" + endpointScript + "?v=" + browser.InjectedScript.Hash,
+		ScriptURL: g.ScriptURL(),
 		Integrity: browser.InjectedScript.Integrity,
-		FramePath: p.basePath + "/" + endpointPage,
+		FramePath: g.FramePath(),
 		Policy:    i.Policy,
 		Forms:     i.Form,
 		Log:       i.leftAlone,
@@ -119,8 +118,9 @@ func errNoClearance(policy, origin string) error {
 
 // leftAlone tells the operator of a page in which the captcha will be missing.
 func (i *Inject) leftAlone(r *http.Request, reason inject.Reason) {
-	i.logger.Warn("captcha_inject left a page as it was: "+string(reason),
+	i.logger.Warn("captcha_inject left a page as it was, and the captcha will be missing there: see the reason",
 		zap.String("policy", i.Policy),
+		zap.String("reason", string(reason)),
 		zap.String("path", r.URL.Path))
 }
 
@@ -164,7 +164,7 @@ func (i *Inject) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		option, args := d.Val(), d.RemainingArgs()
 		switch {
 		case option != "form":
-			return d.Errf("unknown captcha_inject option %q; it has form", option)
+			return setting.Unrecognized(d, option, "captcha_inject", "form")
 		case i.Form != "":
 			return d.Err("form is given twice; a CSS selector can list several, as in `form \"#login, #register\"`")
 		case len(args) != 1:

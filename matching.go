@@ -1,10 +1,7 @@
 package caddycaptcha
 
 import (
-	"bufio"
-	"io"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -54,14 +51,6 @@ func rewritten(r, original *http.Request) bool {
 		r.RequestURI != original.RequestURI
 }
 
-// originalURL returns the URL that the client sent, before any rewrite.
-func originalURL(r *http.Request) *url.URL {
-	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		return original.URL
-	}
-	return r.URL
-}
-
 // loopholes says what the matchers leave out that may be the same page to an
 // application: other spellings of an exact path, and other methods.
 func loopholes(sets caddyhttp.MatcherSets) (warnings []string) {
@@ -95,45 +84,4 @@ func covered(path string, patterns []string) bool {
 		}
 	}
 	return false
-}
-
-// isBarePreflight reports whether the request is a CORS preflight and nothing
-// more: what a browser sends, without anything by which an application could
-// take it for a request of the kind that is protected.
-func isBarePreflight(r *http.Request) bool {
-	if r.Method != http.MethodOptions || !hasNoBody(r) ||
-		r.Header.Get("Origin") == "" ||
-		r.Header.Get("Access-Control-Request-Method") == "" {
-		return false
-	}
-	for _, name := range []string{
-		"Cookie", "Authorization", "Proxy-Authorization", "Upgrade",
-		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
-	} {
-		if _, ok := r.Header[name]; ok {
-			return false
-		}
-	}
-	return r.TLS == nil || len(r.TLS.PeerCertificates) == 0
-}
-
-// hasNoBody reports whether the request has no body. HTTP/3 does not say so in
-// the request's header; there the stream has to be looked at.
-func hasNoBody(r *http.Request) bool {
-	if r.ContentLength == 0 {
-		return true
-	}
-	if r.ContentLength > 0 || r.ProtoMajor != 3 {
-		return false
-	}
-	body := bufio.NewReaderSize(r.Body, 16)
-	_, err := body.Peek(1)
-	r.Body = peeked{body, r.Body}
-	return err == io.EOF
-}
-
-// peeked is a body that was looked into.
-type peeked struct {
-	io.Reader
-	io.Closer
 }

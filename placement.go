@@ -39,7 +39,7 @@ func unreachable(routes caddyhttp.RouteList, around []caddyhttp.MatcherSets, nam
 				var inner caddyhttp.RouteList
 				switch h := handler.(type) {
 				case *Captcha:
-					if !admits(around, h.BasePath+"/"+endpointChallenge) && !yield(h) {
+					if !admits(around, h.BasePath+"/challenge") && !yield(h) {
 						return
 					}
 				case *caddyhttp.Subroute:

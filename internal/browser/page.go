@@ -11,7 +11,7 @@ import (
 )
 
 // Data is what a template of the challenge page gets, as {{.Nonce}} and so on.
-// Nothing in it comes from the request but Lang, which is one of a few.
+// Nothing in it comes from the request but Lang, which is one of a few, and ID, which Caddy makes.
 type Data struct {
 	// Lang is the language of the page: zh-CN, zh-TW or en.
 	Lang string
@@ -37,6 +37,10 @@ type Data struct {
 
 	// Cleared is true when this browser has a valid clearance already.
 	Cleared bool
+
+	// ID is the id of the refused request, which a person can quote and an
+	// operator finds in the log. It may be empty.
+	ID string
 }
 
 // Script returns the URL of the script that the page must load.
@@ -132,7 +136,7 @@ func trials(yield func(Data) bool) {
 			for flags := range 4 {
 				data := Data{
 					Lang: lang, Nonce: "trial-nonce", Base: "/trial-base", Policy: "trial",
-					Provider: "geetest_v4", Outcome: outcome, Reason: "none",
+					Provider: "geetest_v4", Outcome: outcome, Reason: "none", ID: "00000000-0000-4000-8000-000000000000",
 					Reload: flags&1 != 0, Cleared: flags&2 != 0,
 				}
 				if !yield(data) {

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/digest"
 )
 
 // Options are what a policy's clearances are made from.
@@ -21,7 +23,7 @@ type Options struct {
 	Policy    string
 	Provider  string // the verifier's name
 	CaptchaID string
-	Endpoint  string // where the verifier asks
+	Service   string // the URL of the service that the verifier asks
 
 	// TTL is how long a clearance is valid.
 	TTL time.Duration
@@ -111,16 +113,16 @@ func New(keys *Keys, options Options) *Issuer {
 }
 
 func (i *Issuer) commonText(cookieName string) []byte {
-	text := appendField(nil, []byte{version})
+	text := digest.Append(nil, []byte{version})
 	for _, field := range []string{
 		cookieName,
 		i.options.Policy,
 		i.options.Provider,
 		i.options.CaptchaID,
-		i.options.Endpoint,
+		i.options.Service,
 		strconv.Itoa(i.options.MaxUses),
 	} {
-		text = appendField(text, field)
+		text = digest.Append(text, field)
 	}
 	return text
 }
@@ -254,8 +256,8 @@ func (i *Issuer) appendUnbound(text []byte, t *token, s Subject) []byte {
 		common = i.common.secure
 	}
 	text = append(text, common...)
-	text = appendField(text, t.key[:])
-	text = appendField(text, s.Host)
+	text = digest.Append(text, t.key[:])
+	text = digest.Append(text, s.Host)
 	lower(text[len(text)-len(s.Host):])
 	text = binary.BigEndian.AppendUint64(text, t.expiry)
 	return append(text, t.id[:]...)
@@ -285,11 +287,11 @@ func (i *Issuer) appendBinding(text []byte, t *token, s Subject) []byte {
 		text[at] |= bindIP
 		var prefix [24]byte
 		address, _ := s.Prefix.AppendBinary(prefix[:0]) // never fails
-		text = appendField(text, address)
+		text = digest.Append(text, address)
 	}
 	if i.options.BindUserAgent {
 		text[at] |= bindUserAgent
-		text = appendField(text, s.UserAgent)
+		text = digest.Append(text, s.UserAgent)
 	}
 	return text
 }

@@ -65,7 +65,7 @@ func TestForeignClearances(t *testing.T) {
 		"provider":       func(o *Options, _ *Subject) { o.Provider = "geetest_v3" },
 		"captcha id":     func(o *Options, _ *Subject) { o.CaptchaID = "fedcba9876543210fedcba9876543210" },
 		"no captcha id":  func(o *Options, _ *Subject) { o.CaptchaID = "" },
-		"endpoint":       func(o *Options, _ *Subject) { o.Endpoint = "http://127.0.0.1:9999" },
+		"service":        func(o *Options, _ *Subject) { o.Service = "http://127.0.0.1:9999" },
 		"max uses":       func(o *Options, _ *Subject) { o.MaxUses = 5 },
 		"host":           func(_ *Options, s *Subject) { s.Host = "evil.example:8443" },
 		"sub domain":     func(_ *Options, s *Subject) { s.Host = "www.shop.example:8443" },

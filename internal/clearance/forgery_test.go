@@ -176,7 +176,7 @@ func TestFieldsAreNotAmbiguous(t *testing.T) {
 				Policy:        word(),
 				Provider:      word(),
 				CaptchaID:     word(),
-				Endpoint:      word(),
+				Service:       word(),
 				MaxUses:       []int{0, 1, 11}[random.IntN(3)],
 				BindIP:        random.IntN(2) == 0,
 				BindUserAgent: random.IntN(2) == 0,

@@ -4,12 +4,13 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
 	"sync"
 	"sync/atomic"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/digest"
 )
 
 // Keys holds the master keys of one config. The first signs and all verify, so
@@ -149,8 +150,8 @@ type state struct {
 }
 
 func newKey(master []byte, purpose Purpose, policy string) (*Key, error) {
-	info := appendField(nil, string(purpose))
-	info = appendField(info, policy)
+	info := digest.Append(nil, string(purpose))
+	info = digest.Append(info, policy)
 	material, err := hkdf.Expand(sha256.New, master, string(info), sha256.Size+len(KeyID{}))
 	if err != nil {
 		return nil, err
@@ -185,11 +186,4 @@ func (s *state) mac(text []byte) *[sha256.Size]byte {
 	s.hash.Write(text)
 	s.hash.Sum(s.sum[:0])
 	return &s.sum
-}
-
-// appendField appends the field behind its length, so that no two lists of
-// fields make the same text.
-func appendField[T string | []byte](text []byte, field T) []byte {
-	text = binary.BigEndian.AppendUint32(text, uint32(len(field)))
-	return append(text, field...)
 }

@@ -25,7 +25,7 @@ func unbound() Options {
 		Policy:    "login",
 		Provider:  "geetest_v4",
 		CaptchaID: "0123456789abcdef0123456789abcdef",
-		Endpoint:  "https://gcaptcha4.geetest.com",
+		Service:   "https://gcaptcha4.geetest.com",
 		TTL:       30 * time.Minute,
 	}
 }

@@ -53,7 +53,7 @@ func TestFormat(t *testing.T) {
 	derived := must(hkdf.Key(sha256.New, first, []byte("caddycaptcha"), fields("clearance", "login"), 40))
 	key, keyID := derived[:32], derived[32:]
 	const expiry, id = "\x00\x00\x01\xa3\x18\x77\xc7\xbb", "a random id, not"
-	unbound := fields("\x01", "__Host-captcha-login", "login", "geetest_v4", options.CaptchaID, options.Endpoint, "5", keyID, "shop.example:8443") + expiry + id
+	unbound := fields("\x01", "__Host-captcha-login", "login", "geetest_v4", options.CaptchaID, options.Service, "5", keyID, "shop.example:8443") + expiry + id
 	tag := mac(key, unbound)[:16]
 	bound := unbound + tag + "\x03" + fields("\xc0\x00\x02\x00\x18", subject.UserAgent)
 	want := base64.RawURLEncoding.EncodeToString([]byte("\x01" + keyID + expiry + id + mac(key, bound) + tag))

@@ -48,16 +48,26 @@ type Attempt[V any] struct {
 	// Replay is the cache that the proof is claimed in.
 	Replay cache.Replay
 
-	// Admit reserves what a verification takes up. It is called before the
-	// proof is claimed, and only for the request that starts a flight; its
-	// error ends the flight. The function it returns is called once, when the
-	// verification has ended or proved unnecessary.
-	Admit func() (done func(), err error)
+	// Verification is what the request does if it starts a flight.
+	Verification Verification[V]
+}
 
-	// Verify asks the provider, once, and only if the proof was claimed. It
-	// runs to its own timeout; its context is not the client's. Should it
-	// panic, the verdict is the zero V and the fate GiveBack.
-	Verify func(context.Context) (V, Fate)
+// Verification is the verification of one proof. Of its methods each is called
+// once at most, one after the other, and only for the request that starts a
+// flight.
+type Verification[V any] interface {
+	// Begin reserves what the verification takes up. It is called before the
+	// proof is claimed; its error ends the flight.
+	Begin() error
+
+	// Verify asks the provider, and only if the proof was claimed. It runs to
+	// its own timeout; its context is not the client's. Should it panic, the
+	// verdict is the zero V and the fate GiveBack.
+	Verify(context.Context) (V, Fate)
+
+	// End gives back what Begin reserved, when the verification has ended or
+	// proved unnecessary.
+	End()
 }
 
 // Table holds the flights of this process: one for each proof whose verdict is
@@ -172,7 +182,7 @@ func (t *Table[V]) seat(a Attempt[V]) (seat *Seat[V], leads bool, err error) {
 // Wait returns the verdict. For one request at most, whose ctx is not done,
 // that is a verdict with the fate Pass: this request may be forwarded, and must
 // be taken to have been. The other one gets ErrReplayed. Any other verdict is
-// for both. Other errors are those of ctx, Admit and the replay cache.
+// for both. Other errors are those of ctx, Begin and the replay cache.
 func (s *Seat[V]) Wait(ctx context.Context) (V, error) {
 	t, f := s.table, s.flight
 	select {
@@ -230,18 +240,16 @@ func (t *Table[V]) fly(ctx context.Context, f *flight[V], a Attempt[V]) {
 				zap.String("panic", describe(p)), zap.Stack("stack"))
 		}
 	}()
-	done, err := a.Admit()
-	if err != nil {
-		f.err = err
+	if f.err = a.Verification.Begin(); f.err != nil {
 		return
 	}
-	defer done()
+	defer a.Verification.End()
 	f.claimed, f.err = f.replay.Claim(ctx, f.key, f.owner)
 	switch {
 	case f.err != nil:
 		f.claimed = !errors.Is(f.err, cache.ErrFull)
 	case f.claimed:
-		f.verdict, f.fate = a.Verify(ctx)
+		f.verdict, f.fate = a.Verification.Verify(ctx)
 	default:
 		f.err = ErrReplayed
 	}

@@ -270,19 +270,21 @@ func TestVerificationThatDoesNotReturnIsUnknown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld()
-				genuine := w.attempt.Verify
-				w.attempt.Verify = func(ctx context.Context) (string, Fate) {
+				genuine := w.attempt.Verification
+				failing := genuine.(verification[string])
+				failing.verify = func(context.Context) (string, Fate) {
 					<-w.answer
 					verify()
 					return "passed", Pass
 				}
+				w.attempt.Verification = failing
 				first, second := w.send(w.attempt, false), w.send(w.attempt, false)
 				w.answers(Pass)
 				first.expect(t, "unknown")
 				second.expect(t, "unknown")
 				w.expect(t, false, 0, 1)
 
-				w.attempt.Verify = genuine
+				w.attempt.Verification = genuine
 				retry := w.send(w.attempt, false)
 				w.answers(Pass)
 				retry.expect(t, "passed")
@@ -304,7 +306,7 @@ func TestPanicValueIsNotLogged(t *testing.T) {
 func TestRequestThatIsNotAdmittedClaimsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		w.attempt.Admit = func() (func(), error) { return nil, errors.New("no slot") }
+		w.attempt.Verification = verification[string]{begin: func() error { return errors.New("no slot") }}
 		w.send(w.attempt, false).expect(t, "no slot")
 		w.expect(t, false, 0, 0)
 	})

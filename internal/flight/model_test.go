@@ -237,22 +237,25 @@ func TestStormOfDroppedConnectionsForwardsNoProofTwice(t *testing.T) {
 				Key:    cache.Key{byte(proof), byte(proof >> 8)},
 				Prefix: []netip.Prefix{home, home, other}[rand.N(3)],
 				Replay: &replays,
-				Admit: func() (func(), error) {
-					slots.Add(1)
-					return func() { slots.Add(-1) }, nil
-				},
-				Verify: func(context.Context) (int, Fate) {
-					if n.running.Add(1) != 1 {
-						t.Error("two calls of the provider at once for one proof")
-					}
-					defer n.running.Add(-1)
-					time.Sleep(rand.N(longestCall))
-					if rand.N(2) == 0 {
-						n.rejected.Add(1)
-						return -proof, GiveBack
-					}
-					n.passed.Add(1)
-					return proof, Pass
+				Verification: verification[int]{
+					begin: func() error {
+						slots.Add(1)
+						return nil
+					},
+					verify: func(context.Context) (int, Fate) {
+						if n.running.Add(1) != 1 {
+							t.Error("two calls of the provider at once for one proof")
+						}
+						defer n.running.Add(-1)
+						time.Sleep(rand.N(longestCall))
+						if rand.N(2) == 0 {
+							n.rejected.Add(1)
+							return -proof, GiveBack
+						}
+						n.passed.Add(1)
+						return proof, Pass
+					},
+					end: func() { slots.Add(-1) },
 				},
 			})
 			if err != nil {

@@ -89,21 +89,35 @@ func newWorld() *world {
 		Identity: [32]byte{1},
 		Prefix:   home,
 		Replay:   &w.replays,
-		Admit: func() (func(), error) {
-			w.admitted.Add(1)
-			return func() { w.admitted.Add(-1) }, nil
-		},
-		Verify: func(ctx context.Context) (string, Fate) {
-			w.calls.Add(1)
-			if ctx.Done() != nil {
-				return "the verification depends on a client", Spend
-			}
-			fate := <-w.answer
-			return verdicts[fate], fate
+		Verification: verification[string]{
+			begin: func() error {
+				w.admitted.Add(1)
+				return nil
+			},
+			verify: func(ctx context.Context) (string, Fate) {
+				w.calls.Add(1)
+				if ctx.Done() != nil {
+					return "the verification depends on a client", Spend
+				}
+				fate := <-w.answer
+				return verdicts[fate], fate
+			},
+			end: func() { w.admitted.Add(-1) },
 		},
 	}
 	return w
 }
+
+// verification is a Verification made of functions.
+type verification[V any] struct {
+	begin  func() error
+	verify func(context.Context) (V, Fate)
+	end    func()
+}
+
+func (v verification[V]) Begin() error                         { return v.begin() }
+func (v verification[V]) Verify(ctx context.Context) (V, Fate) { return v.verify(ctx) }
+func (v verification[V]) End()                                 { v.end() }
 
 var verdicts = map[Fate]string{Pass: "passed", GiveBack: "rejected", Spend: "risky"}
 

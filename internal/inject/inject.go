@@ -12,6 +12,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/request"
 )
 
 // Options say what is put into pages.
@@ -110,7 +112,7 @@ func (i *Injector) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 		request:               r,
 		declared:              -1,
 	}
-	response.page, response.vary = navigation(r.Header)
+	response.page, response.vary = request.IsNavigation(r.Header), varies(r.Header)
 	if !response.page {
 		return next.ServeHTTP(response, r)
 	}
@@ -159,28 +161,20 @@ func (i *Injector) prepare(r *http.Request) (revalidates bool) {
 	return revalidates
 }
 
-// navigation reports whether a browser will show the answer as a document, and
-// which request headers say so. Whatever else is loaded is not for us: neither
+// varies returns the request headers that say whether a browser will show the
+// answer as a document. Whatever else is loaded is not for us: neither
 // subresources nor the fragments of HTML that scripts fetch.
-func navigation(h http.Header) (yes bool, vary []string) {
-	if mode := h.Get("Sec-Fetch-Mode"); mode != "" {
-		return mode == "navigate", varyByMode
+func varies(h http.Header) []string {
+	if h.Get("Sec-Fetch-Mode") != "" {
+		return varyByMode
 	}
-	if strings.EqualFold(h.Get("X-Requested-With"), "XMLHttpRequest") {
-		return false, varyByAccept
-	}
-	for _, accept := range h["Accept"] {
-		if strings.Contains(strings.ToLower(accept), "text/html") {
-			return true, varyByAccept
-		}
-	}
-	return false, varyByAccept
+	return varyByAccept
 }
 
 // Browsers do not send the first one over http.
 var (
 	varyByMode   = []string{"Sec-Fetch-Mode"}
-	varyByAccept = []string{"Sec-Fetch-Mode", "Accept", "X-Requested-With"}
+	varyByAccept = []string{"Sec-Fetch-Mode", "Accept", "X-Requested-With", "HX-Request"}
 )
 
 func isUpgrade(h http.Header) bool {

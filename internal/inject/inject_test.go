@@ -281,7 +281,7 @@ func TestWhatIsNoNavigationStaysAsItIs(t *testing.T) {
 			}
 			want := "Accept-Encoding, accept|Sec-Fetch-Mode"
 			if slices.Index(header, "Sec-Fetch-Mode") >= 0 && header[slices.Index(header, "Sec-Fetch-Mode")+1] == "" {
-				want += "|X-Requested-With"
+				want += "|X-Requested-With|HX-Request"
 			}
 			if vary := strings.Join(response.Header["Vary"], "|"); vary != want {
 				t.Errorf("Vary is %q, want %q", vary, want)

@@ -1,4 +1,4 @@
-package caddycaptcha
+package gate
 
 import (
 	"errors"
@@ -29,9 +29,9 @@ var (
 	}, []string{"provider", "verdict"})
 )
 
-// registerMetrics makes the metrics part of a config's registry. Only the
-// first handler of a config finds them not yet registered.
-func registerMetrics(registry *prometheus.Registry) error {
+// RegisterMetrics makes the metrics part of a config's registry. Only the
+// first call for a registry finds them not yet registered.
+func RegisterMetrics(registry *prometheus.Registry) error {
 	for _, collector := range []prometheus.Collector{requestsTotal, verificationSeconds} {
 		err := registry.Register(collector)
 		if are := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &are) {
@@ -41,18 +41,19 @@ func registerMetrics(registry *prometheus.Registry) error {
 	return nil
 }
 
-// requestCounters returns the counter of each outcome, looked up once so that
-// a request does not have to. Every series exists from the start, at zero.
-func requestCounters(policy, provider string) map[Outcome]prometheus.Counter {
-	counters := make(map[Outcome]prometheus.Counter)
-	for _, outcome := range []Outcome{
-		Passed, Cleared, Exempt, Missing, Malformed, Rejected, Expired, Replayed, Risky,
-		Outage, Overloaded, Misconfigured, Canceled, Failed,
-	} {
-		counters[outcome] = requestsTotal.WithLabelValues(policy, provider, string(outcome))
+// counters are the counters of a policy's outcomes, looked up once so that a
+// request does not have to. Every series exists from the start, at zero.
+type counters []prometheus.Counter
+
+func newCounters(policy, provider string) counters {
+	cs := make(counters, len(outcomes))
+	for _, o := range outcomes {
+		cs[o.index] = requestsTotal.WithLabelValues(policy, provider, o.Name)
 	}
-	return counters
+	return cs
 }
+
+func (cs counters) count(o *Outcome) { cs[o.index].Inc() }
 
 func observeVerification(provider string, verdict verifier.Verdict, took time.Duration) {
 	verificationSeconds.WithLabelValues(provider, verdict.Result.String()).Observe(took.Seconds())

@@ -9,10 +9,15 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddycaptcha/caddycaptcha/cache"
 	"github.com/caddycaptcha/caddycaptcha/internal/extract"
+	"github.com/caddycaptcha/caddycaptcha/internal/gate"
 	"github.com/caddycaptcha/caddycaptcha/verifier"
 )
 
@@ -28,7 +33,7 @@ func (c *Captcha) check() error {
 		name, value string
 		words       []string
 	}{
-		{"refusal", c.Refusal, []string{refusalAuto, refusalPage, refusalProblem, refusalError}},
+		{"refusal", c.Refusal, words(gate.RefusalAuto, gate.RefusalPage, gate.RefusalProblem, gate.RefusalError)},
 		{"preflight", c.Preflight, []string{preflightRefuse, preflightForward}},
 		{"mode", c.Mode, []string{modeEnforce, modeMonitor}},
 	} {
@@ -68,7 +73,7 @@ func checkPolicyName(name string) error {
 
 // checkWhole finds what is missing once all options are known.
 func (c *Captcha) checkWhole() error {
-	if c.Clearance == nil && c.Refusal == refusalPage {
+	if c.Clearance == nil && c.Refusal == string(gate.RefusalPage) {
 		return errors.New("refusal page needs a clearance, which is what a browser gets for solving the captcha on the page: add `clearance 30m`")
 	}
 	if c.Clearance == nil && c.PageTemplate != "" {
@@ -192,12 +197,15 @@ func (c *Captcha) checkNumbers() error {
 	return nil
 }
 
-func join(sources []extract.Source) string {
-	words := make([]string, len(sources))
-	for i, source := range sources {
-		words[i] = string(source)
+func join(sources []extract.Source) string { return strings.Join(words(sources...), ", ") }
+
+// words returns the values as what they are written as.
+func words[T ~string](values ...T) []string {
+	texts := make([]string, len(values))
+	for i, value := range values {
+		texts[i] = string(value)
 	}
-	return strings.Join(words, ", ")
+	return texts
 }
 
 // sources turns the checked words of an option into sources.
@@ -207,4 +215,70 @@ func sources(words []string) []extract.Source {
 		result[i] = extract.Source(word)
 	}
 	return result
+}
+
+// Clearance configures clearances. A clearance is a signed cookie that a
+// browser gets for a proof at the endpoint `verify`: with it, requests pass
+// without a proof of their own. It is good for one policy and one host.
+type Clearance struct {
+	// TTL is how long a clearance is valid. Required; at most 30 days.
+	TTL caddy.Duration `json:"ttl,omitempty"`
+
+	// MaxUses is how many requests pass with one clearance. They are counted
+	// in the replay cache, in which each such clearance takes the place of one
+	// proof; what a restart makes a memory cache forget is used up. Default:
+	// any number.
+	MaxUses int `json:"max_uses,omitempty"`
+
+	// BindTo lists what a clearance is bound to: `client_ip` (the client
+	// prefix, IPv4 /24 or IPv6 /64), `user_agent`, or only `none`. A browser
+	// whose address or name changes has to solve another captcha. Default:
+	// `client_ip`.
+	BindTo []string `json:"bind_to,omitempty"`
+}
+
+// What a clearance can be bound to.
+const (
+	bindClientIP  = "client_ip"
+	bindUserAgent = "user_agent"
+	bindNone      = "none"
+)
+
+const maxClearance = 30 * 24 * time.Hour
+
+// check finds what is wrong with the options that are set.
+func (o *Clearance) check() error {
+	switch {
+	case time.Duration(o.TTL) < time.Second:
+		return fmt.Errorf("clearance needs how long it is valid, such as 30m, and at least 1s")
+	case time.Duration(o.TTL) > maxClearance:
+		return fmt.Errorf("clearance: %s is more than 30 days", time.Duration(o.TTL))
+	case o.MaxUses < 0 || o.MaxUses > cache.MaxUses:
+		return fmt.Errorf("clearance: max_uses must be from 1 to %d; leave it out for any number", cache.MaxUses)
+	}
+	for i, what := range o.BindTo {
+		switch {
+		case !slices.Contains([]string{bindClientIP, bindUserAgent, bindNone}, what):
+			return fmt.Errorf("clearance: bind_to must be %s, %s or %s, not %q", bindClientIP, bindUserAgent, bindNone, what)
+		case slices.Contains(o.BindTo[:i], what):
+			return fmt.Errorf("clearance: bind_to lists %s twice", what)
+		case what == bindNone && len(o.BindTo) > 1:
+			return fmt.Errorf("clearance: bind_to %s stands alone", bindNone)
+		}
+	}
+	return nil
+}
+
+// options returns the clearances that the gate is to give: none without the
+// option.
+func (o *Clearance) options() *gate.ClearanceOptions {
+	if o == nil {
+		return nil
+	}
+	return &gate.ClearanceOptions{
+		TTL:           time.Duration(o.TTL),
+		MaxUses:       o.MaxUses,
+		BindIP:        len(o.BindTo) == 0 || slices.Contains(o.BindTo, bindClientIP),
+		BindUserAgent: slices.Contains(o.BindTo, bindUserAgent),
+	}
 }

@@ -1,4 +1,4 @@
-package caddycaptcha
+package clearance
 
 import (
 	"bytes"
@@ -90,7 +90,7 @@ func getKeys(dir string) {
 	var configs sync.WaitGroup
 	for range keysPerNode {
 		configs.Go(func() {
-			key, err := storedKey(&certmagic.FileStorage{Path: dir})
+			key, err := StoredKey(&certmagic.FileStorage{Path: dir})
 			if err != nil {
 				fmt.Println(err)
 				os.Exit(1)
@@ -159,7 +159,7 @@ func TestOneKeyIsStored(t *testing.T) {
 	for i := range keys {
 		nodes.Go(func() {
 			var err error
-			if keys[i], err = storedKey(storage); err != nil {
+			if keys[i], err = StoredKey(storage); err != nil {
 				t.Error(err)
 			}
 		})
@@ -187,7 +187,7 @@ func TestWithoutStorageThereIsNoKey(t *testing.T) {
 		"cannot be written": {storeErr: fault},
 		"cannot be locked":  {lockErr: fault},
 	} {
-		if key, err := storedKey(storage); !errors.Is(err, fault) || key != nil {
+		if key, err := StoredKey(storage); !errors.Is(err, fault) || key != nil {
 			t.Errorf("storage that %s: key %x, error %v", name, key, err)
 		}
 		if storage.lockErr == nil && !storage.lock.TryLock() {
@@ -196,7 +196,7 @@ func TestWithoutStorageThereIsNoKey(t *testing.T) {
 	}
 	for _, text := range []string{"", "\n", "CANARY", strings.Repeat("0", 62), strings.Repeat("0", 66), strings.Repeat("0", 63) + "g"} {
 		storage := &memoryStorage{value: []byte(text)}
-		key, err := storedKey(storage)
+		key, err := StoredKey(storage)
 		if err == nil || key != nil || storage.stores.Load() != 0 {
 			t.Errorf("%q is taken for a key, or replaced", text)
 		} else if strings.Contains(err.Error(), "CANARY") {

@@ -1,0 +1,107 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddycaptcha/caddycaptcha/cache"
+	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
+	"github.com/caddycaptcha/caddycaptcha/internal/extract"
+	"github.com/caddycaptcha/caddycaptcha/internal/request"
+)
+
+// GivesClearances reports whether a proof earns a clearance.
+func (g *Gate) GivesClearances() bool { return g.issuer != nil }
+
+// limitsUses reports whether a clearance lets through a number of requests.
+func (g *Gate) limitsUses() bool { return g.Clearance != nil && g.Clearance.MaxUses > 0 }
+
+// useClearance is the decision about a request's clearance: Cleared, or
+// Missing with the reason why there is no valid one. With max_uses it takes
+// one of the uses.
+func (g *Gate) useClearance(r *http.Request) Decision {
+	if g.issuer == nil {
+		return Decision{Outcome: Missing}
+	}
+	ctx := r.Context()
+	if g.Monitor && g.limitsUses() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, monitorWait)
+		defer cancel()
+	}
+	state, err := g.checkClearance(r, func(id clearance.ID) (bool, error) {
+		return g.Store.Use(ctx, cache.Key(id))
+	})
+	switch {
+	case errors.Is(err, cache.ErrUnavailable), err != nil && ctx.Err() != nil:
+		return g.withoutVerdict(r, err)
+	case err != nil:
+		return g.withoutKeys(err)
+	case state == clearance.Valid:
+		d := Decision{Outcome: Cleared}
+		g.rememberDecision(r, d)
+		return d
+	case state == clearance.Absent:
+		return Decision{Outcome: Missing}
+	}
+	return Decision{Outcome: Missing, Reason: state.String()}
+}
+
+// peekClearance reports whether the request could pass with its clearance, and
+// if not, why. It takes no use of it.
+func (g *Gate) peekClearance(r *http.Request) (valid bool, reason string) {
+	state, err := g.checkClearance(r, func(id clearance.ID) (bool, error) {
+		left, err := g.Store.Uses(r.Context(), cache.Key(id))
+		return left > 0, err
+	})
+	switch {
+	case err != nil, state == clearance.Absent:
+		return false, extract.ReasonNone
+	case state == clearance.Valid:
+		return true, ""
+	}
+	return false, state.String()
+}
+
+func (g *Gate) checkClearance(r *http.Request, take func(clearance.ID) (bool, error)) (clearance.State, error) {
+	_, state, err := g.issuer.Check(sentCookies(r), subjectOf(r), time.Now(), take)
+	return state, err
+}
+
+// issueClearance gives the client a clearance. The uses are counted from
+// before the cookie is out, or there is none.
+func (g *Gate) issueClearance(w http.ResponseWriter, r *http.Request) (Decision, bool) {
+	cookie, made, err := g.issuer.Issue(subjectOf(r), time.Now())
+	if err != nil {
+		return g.withoutKeys(err), false
+	}
+	if g.limitsUses() {
+		if err := g.Store.Grant(r.Context(), cache.Key(made.ID), g.Clearance.MaxUses, g.Clearance.TTL); err != nil {
+			return g.withoutVerdict(r, err), false
+		}
+	}
+	http.SetCookie(w, cookie)
+	return Decision{}, true
+}
+
+// withoutKeys is the decision where clearances can be neither signed nor
+// checked.
+func (g *Gate) withoutKeys(err error) Decision {
+	g.alarm.Error("the keys for clearances cannot be had: see the error",
+		zap.String("policy", g.Policy), zap.Error(err))
+	return Decision{Outcome: Overloaded, Reason: reasonKeys}
+}
+
+// subjectOf returns what a clearance may be bound to.
+func subjectOf(r *http.Request) clearance.Subject {
+	return clearance.Subject{
+		Host:      r.Host,
+		Secure:    request.IsSecure(r),
+		Prefix:    request.ClientPrefix(request.ClientIP(r)),
+		UserAgent: r.UserAgent(),
+	}
+}

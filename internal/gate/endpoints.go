@@ -1,0 +1,184 @@
+package gate
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/browser"
+	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
+	"github.com/caddycaptcha/caddycaptcha/internal/request"
+)
+
+// The endpoints under a policy's base path.
+const (
+	endpointChallenge = "challenge"  // what the widget needs
+	endpointVerify    = "verify"     // a proof for a clearance
+	endpointPage      = "page"       // the challenge page, for the dialog in an application's page
+	endpointScript    = "captcha.js" // our script
+)
+
+// endpoint is what stands under one name.
+type endpoint struct {
+	methods []string
+	serve   func(*Gate, http.ResponseWriter, *http.Request)
+
+	// needsClearance: it is there only in policies that give clearances.
+	needsClearance bool
+
+	// public: pages of other origins may load it, and it says nothing about
+	// the client.
+	public bool
+}
+
+var (
+	reads  = []string{http.MethodGet, http.MethodHead}
+	writes = []string{http.MethodPost}
+)
+
+var endpoints = map[string]endpoint{
+	endpointChallenge: {methods: reads, serve: (*Gate).serveChallenge},
+	endpointVerify:    {methods: writes, serve: (*Gate).serveVerify, needsClearance: true},
+	endpointPage:      {methods: reads, serve: (*Gate).servePage, needsClearance: true},
+	endpointScript:    {methods: reads, serve: (*Gate).serveScript, public: true},
+}
+
+// ServeEndpoint answers a request under the base path. Nothing there is ever
+// forwarded.
+func (g *Gate) ServeEndpoint(w http.ResponseWriter, r *http.Request, name string) {
+	e, ok := endpoints[name]
+	closeUnread(w.Header(), r, name != endpointVerify && r.ContentLength != 0)
+	switch {
+	case !ok, e.needsClearance && g.issuer == nil:
+		writeProblem(w, r, problem{Status: http.StatusNotFound, Detail: "There is no such endpoint."})
+	case !slices.Contains(e.methods, r.Method):
+		w.Header().Set("Allow", strings.Join(e.methods, ", "))
+		writeProblem(w, r, problem{Status: http.StatusMethodNotAllowed, Detail: "The method must be " + strings.Join(e.methods, " or ") + "."})
+	case !e.public && !request.IsSameOrigin(r):
+		writeProblem(w, r, problem{Status: http.StatusForbidden, Detail: "This endpoint is for pages of its own origin only."})
+	case !e.public && request.IsEarly(r):
+		writeProblem(w, r, problem{Status: http.StatusTooEarly, Detail: "The TLS handshake is not complete."})
+	default:
+		e.serve(g, w, r)
+	}
+}
+
+// serveScript serves the script whose hash is in the URL, which makes it
+// cacheable for ever. Without the right one it is the current script for the
+// application's pages, for once.
+func (g *Gate) serveScript(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Content-Type", "text/javascript; charset=utf-8")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	script, cache := browser.InjectedScript, "no-store"
+	switch r.URL.Query().Get("v") {
+	case browser.PageScript.Hash:
+		script = browser.PageScript
+		fallthrough
+	case browser.InjectedScript.Hash:
+		cache = "public, max-age=31536000, immutable"
+	}
+	header.Set("Cache-Control", cache)
+	write(w, script.Content)
+}
+
+// serveChallenge answers with what the provider's widget needs.
+func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	if r.Method == http.MethodHead { // which must not cost a challenge
+		header.Set("Content-Type", "application/json")
+		return
+	}
+	client := clientOf(r)
+	prefix := request.ClientPrefix(client.IP)
+	if !g.visits.Acquire(prefix) {
+		g.refuseVisit(w, r, Decision{Outcome: Overloaded, Reason: reasonLimit})
+		return
+	}
+	defer g.visits.Release(prefix, true) // each counts
+	challenge, failure := g.Verifier.Challenge(r.Context(), client, g.userID(prefix))
+	if challenge == nil {
+		d, gone := left(r.Context())
+		if !gone {
+			g.alert(failure)
+			d = judge(failure)
+		}
+		g.refuseVisit(w, r, d)
+		return
+	}
+	body, err := json.Marshal(challenge)
+	if err != nil {
+		writeProblem(w, r, problem{Status: http.StatusInternalServerError, Detail: "The challenge is not JSON."})
+		return
+	}
+	header.Set("Content-Type", "application/json")
+	write(w, append(body, '\n'))
+}
+
+// refuseVisit refuses a challenge or page, and lets the operator know.
+func (g *Gate) refuseVisit(w http.ResponseWriter, r *http.Request, d Decision) {
+	g.Record(r, d, true)
+	g.refuseEndpoint(w, r, d)
+}
+
+// serveVerify takes a proof and gives a clearance for it. It enforces in
+// monitor mode, too.
+func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
+	d := g.atVerify.prove(w, r)
+	if d.Outcome == Passed {
+		if failure, ok := g.issueClearance(w, r); !ok {
+			d = failure
+			d.proof = ProofSpent // whatever the outcome
+		}
+	}
+	g.Record(r, d, true)
+	if !d.Outcome.Forwards {
+		g.refuseEndpoint(w, r, d)
+		return
+	}
+	g.setHeader(w.Header(), d)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// servePage serves the challenge page by itself, for the dialog.
+func (g *Gate) servePage(w http.ResponseWriter, r *http.Request) {
+	prefix := request.ClientPrefix(request.ClientIP(r))
+	if !g.visits.Acquire(prefix) {
+		g.refuseVisit(w, r, Decision{Outcome: Overloaded, Reason: reasonLimit})
+		return
+	}
+	defer g.visits.Release(prefix, true) // each counts
+	w.Header().Set("Captcha-Policy", g.Policy)
+	cleared, reason := g.peekClearance(r)
+	g.writePage(w, r, http.StatusOK, browser.Data{Cleared: cleared, Reason: reason})
+}
+
+// ScriptURL and FramePath are what captcha_inject puts into pages: the URL of
+// the script for the application's pages, and the path of the page that the
+// script frames.
+func (g *Gate) ScriptURL() string {
+	return g.BasePath + "/" + endpointScript + "?v=" + browser.InjectedScript.Hash
+}
+
+// FramePath is the path of the page that the script frames.
+func (g *Gate) FramePath() string { return g.BasePath + "/" + endpointPage }
+
+// userID is what a provider is told the client by: nothing that tells who it
+// is, and another text at every policy. There is none without clearances, for
+// which a key is at hand.
+func (g *Gate) userID(prefix netip.Prefix) string {
+	if g.issuer == nil {
+		return ""
+	}
+	keys, err := g.Keys.Derive(clearance.PurposeUserID, g.Policy)
+	if err != nil {
+		return ""
+	}
+	mac := keys[0].MAC([]byte(prefix.String()))
+	return hex.EncodeToString(mac[:16])
+}

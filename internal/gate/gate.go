@@ -1,0 +1,223 @@
+// Package gate is the runtime half of a captcha policy: it decides about
+// requests, answers those that it refuses, and serves the policy's endpoints.
+//
+// A matched request goes through Decide: an exemption, a clearance, or a proof
+// that is taken out of the request (intake.go), claimed and verified
+// (spend.go). The Decision is recorded (record.go) and, if its Outcome
+// (outcome.go) does not forward, answered (refusal.go).
+package gate
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddycaptcha/caddycaptcha/cache"
+	"github.com/caddycaptcha/caddycaptcha/internal/browser"
+	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
+	"github.com/caddycaptcha/caddycaptcha/internal/extract"
+	"github.com/caddycaptcha/caddycaptcha/internal/limit"
+	"github.com/caddycaptcha/caddycaptcha/internal/request"
+	"github.com/caddycaptcha/caddycaptcha/verifier"
+)
+
+// Options are what a gate is made of. All of them are checked and have their
+// defaults.
+type Options struct {
+	Policy   string
+	BasePath string
+
+	Verifier verifier.Verifier
+	Store    Store
+	Keys     *clearance.Keys
+
+	// OnRequest finds proofs in requests, AtVerify at the endpoint verify.
+	OnRequest, AtVerify *extract.Extractor
+
+	// Strip lists the sources from which proofs are removed.
+	Strip []extract.Source
+
+	// Clearance is nil where the policy gives none.
+	Clearance *ClearanceOptions
+
+	Refusal           Refusal
+	Page              *browser.Page
+	ForwardPreflights bool
+	Monitor           bool
+
+	// Slots is how many verifications run at once, in all and for one client.
+	Slots, SlotsPerClient int
+
+	// Failures is how many of a client's verifications may fail in a minute.
+	Failures int
+
+	Logger *zap.Logger
+}
+
+// Store is what a gate needs of a replay cache.
+type Store interface {
+	cache.Replay
+	cache.Counter
+}
+
+// ClearanceOptions are what a policy's clearances are like.
+type ClearanceOptions struct {
+	TTL                   time.Duration
+	MaxUses               int // 0: any number
+	BindIP, BindUserAgent bool
+}
+
+// Gate is what stands at runtime behind all handlers of one policy. Its
+// methods are safe for concurrent use.
+type Gate struct {
+	Options
+
+	provider    string
+	captchaID   string
+	fingerprint [32]byte
+
+	onRequest intake
+	atVerify  intake
+	issuer    *clearance.Issuer // nil without clearances
+	visits    *limit.Limiter    // of challenges and pages
+
+	counters counters
+	problems problems
+	alarm    *zap.Logger // says the same thing once a minute at most
+
+	passed        atomic.Bool // whether any proof has
+	warnSpoofable sync.Once
+}
+
+const (
+	// bodyTimeout is how long a client may take to send the part of a body
+	// that is searched for the proof.
+	bodyTimeout = 10 * time.Second
+
+	// monitorWait is how long monitor mode holds up a request for the replay
+	// cache and the provider together.
+	monitorWait = time.Second
+
+	// proofMargin is how much longer a proof is remembered than it is
+	// accepted, so that no clock that is off by less reopens it.
+	proofMargin = 5 * time.Minute
+
+	// visitsPerMinute is how many challenges and pages one client may have
+	// per minute. A GeeTest v3 challenge costs a call to the provider.
+	visitsPerMinute = 600
+)
+
+// New returns a gate. It connects to nothing.
+func New(o Options) *Gate {
+	g := &Gate{
+		Options:     o,
+		fingerprint: o.Verifier.Fingerprint(),
+		visits:      limit.New(o.Slots, o.SlotsPerClient, visitsPerMinute),
+		alarm:       Throttled(o.Logger),
+	}
+	g.provider, g.captchaID = o.Verifier.Captcha()
+	g.onRequest = intake{
+		gate:      g,
+		extractor: o.OnRequest,
+		limits:    limit.New(o.Slots, o.SlotsPerClient, o.Failures),
+		monitors:  o.Monitor,
+		ownFields: o.Clearance != nil,
+	}
+	g.atVerify = intake{
+		gate:      g,
+		extractor: o.AtVerify,
+		limits:    limit.New(o.Slots, o.SlotsPerClient, o.Failures),
+	}
+	if c := o.Clearance; c != nil {
+		g.issuer = clearance.New(o.Keys, clearance.Options{
+			Policy:        o.Policy,
+			Provider:      g.provider,
+			CaptchaID:     g.captchaID,
+			Service:       o.Verifier.Service(),
+			TTL:           c.TTL,
+			MaxUses:       c.MaxUses,
+			BindIP:        c.BindIP,
+			BindUserAgent: c.BindUserAgent,
+		})
+	}
+	g.counters = newCounters(o.Policy, g.provider)
+	return g
+}
+
+// Start gets the keys for clearances, which it is better to do before the
+// first request than with it.
+func (g *Gate) Start() error {
+	if g.issuer == nil {
+		return nil
+	}
+	_, err := g.Keys.Derive(clearance.PurposeClearance, g.Policy)
+	return err
+}
+
+// Decide says what becomes of a request that has to prove a human.
+func (g *Gate) Decide(w http.ResponseWriter, r *http.Request) Decision {
+	switch {
+	case g.ForwardPreflights && request.IsBarePreflight(r):
+		return Decision{Outcome: Exempt}
+	case request.IsEarly(r):
+		return early()
+	}
+	if d, ok := g.decidedEarlier(r); ok {
+		return d
+	}
+	if g.limitsUses() && request.IsPrefetch(r.Header) {
+		return Decision{Outcome: Missing, Reason: reasonPrefetch}
+	}
+	cleared := g.useClearance(r)
+	if cleared.Outcome != Missing {
+		return cleared
+	}
+	d := g.onRequest.prove(w, r)
+	if d.Outcome == Missing && cleared.Reason != "" {
+		d.Reason = cleared.Reason // tells more: there was a clearance, but it would not do
+	}
+	return d
+}
+
+// Forwards reports whether a request goes on to the next handler.
+func (g *Gate) Forwards(d Decision) bool { return d.Outcome.Forwards || g.Monitor }
+
+// StripProof removes the proof from a request that is forwarded, as far as the
+// option strip says.
+func (g *Gate) StripProof(r *http.Request) { g.OnRequest.Strip(r, g.Strip) }
+
+// MatcherFailed is the decision about a request for which a matcher failed.
+func MatcherFailed(err error) Decision { return failed(reasonMatcher, err) }
+
+// NoTarget is the decision about a request whose target is none.
+func NoTarget() Decision {
+	return Decision{Outcome: Malformed, Reason: reasonTarget, unread: true}
+}
+
+// withoutVerdict is the decision about a request for which there is no verdict
+// because of err: of a limit, the replay cache, or a wait that was too long.
+func (g *Gate) withoutVerdict(r *http.Request, err error) Decision {
+	if d, ok := left(r.Context()); ok {
+		return d
+	}
+	unavailable := errors.Is(err, cache.ErrUnavailable)
+	switch {
+	case errors.Is(err, errReplayed):
+		return Decision{Outcome: Replayed, Reason: reasonClaimed}
+	case errors.Is(err, errLimit):
+		return Decision{Outcome: Overloaded, Reason: reasonLimit}
+	case errors.Is(err, cache.ErrFull):
+		g.alarm.Error("the replay cache is full and new proofs are refused: raise its capacity in the global option captcha, or find out who sends so many",
+			zap.String("policy", g.Policy))
+		return Decision{Outcome: Overloaded, Reason: reasonCacheFull}
+	case isDeadline(err) && !unavailable:
+		return Decision{Outcome: Outage, Reason: reasonMonitorWait}
+	}
+	g.alarm.Error("the replay cache cannot record proofs and new ones are refused: see the error",
+		zap.String("policy", g.Policy), zap.Error(err))
+	return Decision{Outcome: Overloaded, Reason: reasonCacheUnavailable}
+}

@@ -1,0 +1,63 @@
+package gate
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/extract"
+	"github.com/caddycaptcha/caddycaptcha/internal/limit"
+	"github.com/caddycaptcha/caddycaptcha/internal/request"
+	"github.com/caddycaptcha/caddycaptcha/verifier"
+)
+
+// intake is a way in which proofs reach a policy: with the request that they
+// are for, or at the endpoint verify.
+type intake struct {
+	gate      *Gate
+	extractor *extract.Extractor
+	limits    *limit.Limiter
+
+	// monitors says that a request goes on without a verdict.
+	monitors bool
+
+	// ownFields says that what looks like a proof and cannot be one may be the
+	// application's own field of that name, such as a help desk's ticket. A
+	// clearance is the way past it.
+	ownFields bool
+}
+
+// prove takes the proof out of the request and spends it.
+func (in *intake) prove(w http.ResponseWriter, r *http.Request) Decision {
+	timeout := bodyTimeout
+	if in.monitors {
+		timeout = 0 // a deadline would break a slow upload that has to go on
+	}
+	found, err := in.extractor.Extract(w, r, request.Original(r).URL.RawQuery, timeout)
+	if err != nil {
+		return unreadable(err)
+	}
+	d := in.judgeFound(r, found)
+	d.unread = found.BodyUnread
+	if d.Outcome == Malformed && in.ownFields {
+		d.Outcome = Missing
+	}
+	return d
+}
+
+// judgeFound is the decision about what was found in the request.
+func (in *intake) judgeFound(r *http.Request, found extract.Result) Decision {
+	switch found.Status {
+	case extract.Missing:
+		return Decision{Outcome: Missing, Reason: found.Reason}
+	case extract.Malformed:
+		return Decision{Outcome: Malformed, Reason: found.Reason}
+	case extract.Found:
+	}
+	g, proof := in.gate, verifier.Proof(found.Values)
+	verdict := g.Verifier.Check(proof, time.Now(), g.Store.TTL()-proofMargin)
+	if verdict.Result != verifier.Unknown {
+		g.alert(verdict)
+		return judge(verdict)
+	}
+	return in.spend(r, proof)
+}

@@ -1,0 +1,133 @@
+package gate
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/browser"
+	"github.com/caddycaptcha/caddycaptcha/internal/request"
+)
+
+// Refusal is how the application's requests are refused.
+type Refusal string
+
+// The ways to refuse.
+const (
+	RefusalAuto    Refusal = "auto"    // the page where it can help, else the problem
+	RefusalPage    Refusal = "page"    // the same, and a policy that gives no clearance is an error
+	RefusalProblem Refusal = "problem" // problem details
+	RefusalError   Refusal = "error"   // an error, for the site's error routes
+)
+
+// Refuse answers a request that is not forwarded, as the option refusal says.
+func (g *Gate) Refuse(w http.ResponseWriter, r *http.Request, d Decision) error {
+	closeUnread(w.Header(), r, d.unread)
+	switch {
+	case d.Outcome == Failed:
+		return d.err
+	case d.Outcome == Canceled:
+		return caddyhttp.Error(Canceled.Status, d.err)
+	case g.Refusal == RefusalError:
+		g.setHeader(w.Header(), d)
+		return caddyhttp.Error(d.Outcome.Status, errors.New("captcha "+d.String()))
+	case g.showsPage(r, d):
+		g.setHeader(w.Header(), d)
+		g.writePage(w, r, d.Outcome.Status, browser.Data{
+			Outcome: d.Outcome.Name, Reason: d.Reason, Reload: r.Method == http.MethodGet,
+		})
+	default:
+		g.boost(w.Header(), r, d)
+		g.writeRefusal(w, r, d)
+	}
+	return nil
+}
+
+// refuseEndpoint answers a call of an endpoint that is refused. What the option
+// refusal says is about the application's requests: an error route could
+// forward them.
+func (g *Gate) refuseEndpoint(w http.ResponseWriter, r *http.Request, d Decision) {
+	closeUnread(w.Header(), r, d.unread)
+	switch d.Outcome {
+	case Canceled:
+		w.WriteHeader(Canceled.Status) // for the log: there is nobody to answer
+	case Failed:
+		status := http.StatusBadRequest
+		if e := (caddyhttp.HandlerError{}); errors.As(d.err, &e) {
+			status = e.StatusCode
+		}
+		writeProblem(w, r, problem{Status: status, Detail: "The request body could not be read."})
+	default:
+		g.writeRefusal(w, r, d)
+	}
+}
+
+// showsPage reports whether a person could solve the captcha on a page. What a
+// browser fetches in advance nobody may ever look at.
+func (g *Gate) showsPage(r *http.Request, d Decision) bool {
+	return g.Refusal != RefusalProblem && g.issuer != nil && d.Outcome.Curable &&
+		d.Reason != reasonPrefetch && request.IsNavigation(r.Header)
+}
+
+// boost makes htmx navigate where it would put the answer into the page: to the
+// request's own URL, which then brings the challenge page.
+func (g *Gate) boost(header http.Header, r *http.Request, d Decision) {
+	if !d.Outcome.Curable || g.issuer == nil || r.Method != http.MethodGet || r.Header.Get("Hx-Boosted") != "true" {
+		return
+	}
+	// Two slashes would begin the name of another host.
+	target := request.Original(r).URL
+	header.Set("HX-Redirect", "/"+strings.TrimLeft(target.EscapedPath(), `/\`)+query(target.RawQuery))
+}
+
+func query(raw string) string {
+	if raw == "" {
+		return ""
+	}
+	return "?" + raw
+}
+
+// setHeader sets the fields that every refusal has.
+func (g *Gate) setHeader(header http.Header, d Decision) {
+	header.Set("Captcha-Outcome", d.Outcome.Name)
+	header.Set("Captcha-Policy", g.Policy)
+	header.Set("Cache-Control", "no-store")
+	if seconds := d.Outcome.RetryAfter; seconds > 0 {
+		header.Set("Retry-After", strconv.Itoa(seconds))
+	}
+}
+
+// writeRefusal answers with the problem details of a decision.
+func (g *Gate) writeRefusal(w http.ResponseWriter, r *http.Request, d Decision) {
+	g.setHeader(w.Header(), d)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(d.Outcome.Status)
+	write(w, g.problems.of(g, r, d))
+}
+
+// writePage writes the challenge page with what data says of the request.
+func (g *Gate) writePage(w http.ResponseWriter, r *http.Request, status int, data browser.Data) {
+	data.Lang = browser.Language(r.Header.Get("Accept-Language"))
+	data.Nonce = browser.Nonce()
+	data.Base = g.BasePath
+	data.Policy = g.Policy
+	data.Provider = g.provider
+	data.ID = request.ID(r)
+	page, err := g.Page.Render(data)
+	if err != nil {
+		// An error route could forward the request, so it must not come to that.
+		g.alarm.Error("the page template fails and the built-in page is shown: see the error",
+			zap.String("policy", g.Policy), zap.Error(err))
+		if page, err = browser.Default().Render(data); err != nil {
+			page = nil
+		}
+	}
+	browser.SetHeader(w.Header(), browser.CSP(data.Nonce, g.Verifier.Sources()))
+	w.WriteHeader(status)
+	write(w, page)
+}

@@ -1,0 +1,176 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddycaptcha/caddycaptcha/cache"
+	"github.com/caddycaptcha/caddycaptcha/internal/digest"
+	"github.com/caddycaptcha/caddycaptcha/internal/flight"
+	"github.com/caddycaptcha/caddycaptcha/internal/request"
+	"github.com/caddycaptcha/caddycaptcha/verifier"
+)
+
+// flights are the verifications of this process that are under way. They
+// outlive a config, as the claims do.
+var flights flight.Table[verifier.Verdict]
+
+// Why there is no verdict.
+var (
+	errLimit    = errors.New("too many verifications")
+	errReplayed = flight.ErrReplayed
+)
+
+func isDeadline(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
+
+// spend uses a well-formed proof for this request: it claims it, has it
+// verified, and keeps or gives back the claim.
+func (in *intake) spend(r *http.Request, proof verifier.Proof) Decision {
+	g := in.gate
+	identity := g.identity(proof)
+	if reason, ok := cache.SharedRejected().Lookup(cache.Key(identity[:16])); ok {
+		return Decision{Outcome: Rejected, Reason: reason}
+	}
+	g.warnOfSpoofing(r)
+	v := &verification{intake: in, proof: proof, identity: identity, client: clientOf(r)}
+	v.prefix = request.ClientPrefix(v.client.IP)
+
+	ctx := r.Context()
+	if in.monitors {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, monitorWait)
+		defer cancel()
+	}
+	seat, err := flights.Join(ctx, flight.Attempt[verifier.Verdict]{
+		Key:          g.claimKey(proof),
+		Identity:     identity,
+		Prefix:       v.prefix,
+		Replay:       g.Store,
+		Verification: v,
+	})
+	if err != nil {
+		return g.withoutVerdict(r, err)
+	}
+	verdict, err := seat.Wait(ctx)
+	if err != nil {
+		// Monitor mode goes on without a verdict. The proof is then as unused
+		// as the verdict is unknown: another handler may wait for it.
+		seat.Leave(false)
+		return g.withoutVerdict(r, err)
+	}
+	d := judge(verdict)
+	forwards := d.Outcome.Forwards || in.monitors
+	seat.Leave(forwards)
+	if forwards {
+		g.rememberDecision(r, d)
+	}
+	return d
+}
+
+// verification is the verification of one proof: what a flight does for the
+// request that starts it.
+type verification struct {
+	intake   *intake
+	proof    verifier.Proof
+	identity [32]byte
+	client   verifier.Client
+	prefix   netip.Prefix
+	failed   bool // counts against the client
+}
+
+// Begin implements flight.Verification.
+func (v *verification) Begin() error {
+	if !v.intake.limits.Acquire(v.prefix) {
+		return errLimit
+	}
+	return nil
+}
+
+// Verify implements flight.Verification.
+func (v *verification) Verify(ctx context.Context) (verifier.Verdict, flight.Fate) {
+	g := v.intake.gate
+	started := time.Now()
+	verdict := g.Verifier.Verify(ctx, v.proof, v.client)
+	observeVerification(g.provider, verdict, time.Since(started))
+	g.alert(verdict)
+	if verdict.Result == verifier.Rejected {
+		cache.SharedRejected().Add(cache.Key(v.identity[:16]), verdict.Reason)
+	}
+	v.failed = blames(verdict.Result)
+	return verdict, fate(verdict.Result)
+}
+
+// End implements flight.Verification.
+func (v *verification) End() { v.intake.limits.Release(v.prefix, v.failed) }
+
+// blames reports whether a result counts against the client's failures. What
+// the provider or the operator got wrong does not.
+func blames(result verifier.Result) bool {
+	switch result {
+	case verifier.Malformed, verifier.Rejected, verifier.Expired, verifier.Replayed, verifier.Risky:
+		return true
+	case verifier.Unknown, verifier.Passed, verifier.Overloaded, verifier.Misconfigured:
+	}
+	return false
+}
+
+// fate is what a result means for the claim. A proof that the provider called
+// spent or too old is no use to anyone; one that it turned down for another
+// reason might be a genuine one that somebody else tampered with, and must not
+// be blocked for its owner.
+func fate(result verifier.Result) flight.Fate {
+	switch result {
+	case verifier.Passed:
+		return flight.Pass
+	case verifier.Risky, verifier.Expired, verifier.Replayed:
+		return flight.Spend
+	case verifier.Unknown, verifier.Malformed, verifier.Rejected, verifier.Overloaded, verifier.Misconfigured:
+	}
+	return flight.GiveBack
+}
+
+// claimKey is the proof's key in the replay cache: the same for every spelling
+// of the proof, every policy and every site with the captcha.
+func (g *Gate) claimKey(proof verifier.Proof) cache.Key {
+	sum := digest.Of("claim", g.provider, g.captchaID, g.Verifier.Use(proof))
+	return cache.Key(sum[:16])
+}
+
+// identity digests the whole proof and the credentials it is checked with.
+func (g *Gate) identity(proof verifier.Proof) [32]byte {
+	return digest.With(g.fingerprint, proof...)
+}
+
+// clientOf returns what a provider is told about the client.
+func clientOf(r *http.Request) verifier.Client {
+	return verifier.Client{IP: request.ClientIP(r), Type: clientType(r.UserAgent())}
+}
+
+// clientType is GeeTest's client_type: "web" for a desktop browser, "h5" for a
+// mobile one, "unknown" for anything else.
+func clientType(userAgent string) string {
+	switch {
+	case !strings.HasPrefix(userAgent, "Mozilla/"):
+		return "unknown"
+	case strings.Contains(userAgent, "Mobi"), strings.Contains(userAgent, "Android"):
+		return "h5"
+	}
+	return "web"
+}
+
+// warnOfSpoofing tells the operator once of addresses that clients can choose.
+func (g *Gate) warnOfSpoofing(r *http.Request) {
+	if !request.IsSpoofable(r) {
+		return
+	}
+	g.warnSpoofable.Do(func() {
+		g.Logger.Warn("clients can make up the address that limits and the captcha provider go by: add trusted_proxies_strict beside trusted_proxies in the global options",
+			zap.String("policy", g.Policy))
+	})
+}
