@@ -4,6 +4,8 @@
 package browser
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/rand"
 	"crypto/sha256"
 	_ "embed"
@@ -20,6 +22,9 @@ import (
 // the one in the application's pages is written in.
 type Script struct {
 	Content []byte
+
+	// Gzipped is the content as the coding gzip has it.
+	Gzipped []byte
 
 	// Hash is a short hash of the content. It is in the script's URL, so that
 	// the URL changes whenever the script does.
@@ -46,9 +51,20 @@ func newScript(content []byte) Script {
 	digest := sha256.Sum256(content)
 	return Script{
 		Content:   content,
+		Gzipped:   gzipped(content),
 		Hash:      hex.EncodeToString(digest[:8]),
 		Integrity: "sha256-" + base64.StdEncoding.EncodeToString(digest[:]),
 	}
+}
+
+// gzipped returns the content compressed as well as gzip can. It is done once,
+// when the program starts.
+func gzipped(content []byte) []byte {
+	var compressed bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&compressed, gzip.BestCompression) // the level is one that there is
+	w.Write(content)                                               //nolint:errcheck,gosec // a buffer takes all
+	w.Close()                                                      //nolint:errcheck,gosec // the same
+	return compressed.Bytes()
 }
 
 // Nonce returns a new random value of at least 128 bits for one answer.

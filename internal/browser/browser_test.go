@@ -2,14 +2,36 @@ package browser
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
+	"io"
 	"net/http"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
 )
+
+// TestScriptsAreSmall keeps to the budget that people pay for with every first
+// visit, and to what a coding promises.
+func TestScriptsAreSmall(t *testing.T) {
+	const budget = 16 << 10
+	total := 0
+	for name, script := range map[string]Script{"widget.js": PageScript, "inject.js": InjectedScript} {
+		total += len(script.Gzipped)
+		r, err := gzip.NewReader(bytes.NewReader(script.Gzipped))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if content, err := io.ReadAll(r); err != nil || !bytes.Equal(content, script.Content) {
+			t.Errorf("%s: what is compressed is not the script (%v)", name, err)
+		}
+	}
+	if total > budget {
+		t.Errorf("the scripts take %d bytes compressed, which is more than %d", total, budget)
+	}
+}
 
 func TestScriptsAreNamedByTheirContent(t *testing.T) {
 	for name, script := range map[string]Script{"widget.js": PageScript, "inject.js": InjectedScript} {

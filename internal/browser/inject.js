@@ -8,7 +8,7 @@
 // The server decides, not this script: without it a request is refused.
 (() => {
   "use strict";
-  const element = document.currentScript;
+  const element = /** @type {HTMLScriptElement | null} */ (document.currentScript);
   if (element?.dataset.captcha !== "inject") return;
   const { origin } = self; // "null" in a sandbox, where no cookie works
   const { src } = element; // before a <base> can change what it means
@@ -20,7 +20,9 @@
     return;
   }
   const policies = new Map();
-  function protect(src, { policy: name, forms }) {
+  /** @param {{policy?: string, forms?: string}} settings */
+  function protect(src, settings) {
+    const { policy: name, forms } = settings;
     if (!policies.has(name)) policies.set(name, new Policy(name, new URL("page", src).href));
     if (!forms) return;
     try {
@@ -318,8 +320,9 @@
   const { fetch } = window;
 
   Object.assign(window, {
+    // eslint-disable-next-line no-unused-vars -- the page may look at fetch.length
     async fetch(input) {
-      let request = new Request(...arguments);
+      let request = new Request(.../** @type {[Request]} */ (/** @type {unknown} */ (arguments)));
       if (!isOurs(request.url)) return fetch(request);
       for (const tried = new Set(); ;) {
         const spare = request.clone();
@@ -419,6 +422,7 @@
       send.call(this, body);
     },
 
+    /** @this {XMLHttpRequest} */
     abort() {
       const call = calls.get(this);
       if (call?.policy) {
@@ -486,7 +490,7 @@
 
   // The page may change what it has sent.
   function copy(body) {
-    if (body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return new Blob([body]); // neither has a type
+    if (body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return new Blob([/** @type {BlobPart} */ (body)]); // neither has a type
     if (body instanceof URLSearchParams) return new URLSearchParams(body);
     if (body instanceof Document) return body.cloneNode(true);
     if (!(body instanceof FormData)) return body;

@@ -273,6 +273,7 @@
     renew();
 
     let ready = false;
+    /** @type {Function} */
     let open = start;
     const on = {
       made(object) {
@@ -448,14 +449,14 @@
       }
     }
     const [time, where] = (value || "").split(" ");
-    if (!(Date.now() - time < markLifetime)) return false;
+    if (!(Date.now() - Number(time) < markLifetime)) return false;
     // After the dialog come the dialog again or what the application sent; on
     // a page, nothing but its own reload.
     return where === "dialog" ? dialog || !page.reload : where === location.href && isReload();
   }
 
   function isReload() {
-    const [navigation] = performance.getEntriesByType("navigation");
+    const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
     return !navigation || navigation.type === "reload";
   }
 

@@ -6,7 +6,10 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/encode"
 
 	"github.com/caddycaptcha/caddycaptcha/internal/browser"
 	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
@@ -83,7 +86,14 @@ func (g *Gate) serveScript(w http.ResponseWriter, r *http.Request) {
 		cache = "public, max-age=31536000, immutable"
 	}
 	header.Set("Cache-Control", cache)
-	write(w, script.Content)
+	header.Add("Vary", "Accept-Encoding")
+	content := script.Content
+	if slices.Contains(encode.AcceptedEncodings(r, []string{"gzip"}), "gzip") {
+		header.Set("Content-Encoding", "gzip")
+		content = script.Gzipped
+	}
+	header.Set("Content-Length", strconv.Itoa(len(content)))
+	write(w, content)
 }
 
 // serveChallenge answers with what the provider's widget needs.
