@@ -192,10 +192,11 @@ func (c *Captcha) provision(ctx caddy.Context) error {
 		return err
 	}
 	c.app = app.(*App)
+	origin := c.origin() // loading the matchers clears what they are written as
 	if err := c.loadMatchers(ctx); err != nil {
 		return err
 	}
-	c.gate, err = c.app.gate(c.Policy, c.origin(), written, func() (*gate.Gate, error) { return c.makeGate(ctx) })
+	c.gate, err = c.app.gate(c.Policy, origin, written, func() (*gate.Gate, error) { return c.makeGate(ctx) })
 	c.VerifierRaw = nil // it holds secrets, and is loaded with the policy's first handler
 	return err
 }

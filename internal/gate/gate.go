@@ -177,7 +177,7 @@ func (g *Gate) Decide(w http.ResponseWriter, r *http.Request) Decision {
 		return cleared
 	}
 	d := g.onRequest.prove(w, r)
-	if d.Outcome == Missing && cleared.Reason != "" {
+	if d.Outcome == Missing && d.Reason == extract.ReasonNone && cleared.Reason != "" {
 		d.Reason = cleared.Reason // tells more: there was a clearance, but it would not do
 	}
 	return d
