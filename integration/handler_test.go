@@ -1,4 +1,4 @@
-package caddycaptcha_test
+package integration
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package caddycaptcha_test
+package integration
 
 import (
 	"encoding/json"
@@ -11,6 +11,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
 // TestExamples: the example files are formatted, and adapt and validate as
@@ -19,7 +21,7 @@ func TestExamples(t *testing.T) {
 	t.Setenv("GEETEST_CAPTCHA_KEY", v4Key)
 	for _, name := range []string{"Caddyfile.example", "examples/Caddyfile"} {
 		t.Run(name, func(t *testing.T) {
-			text, err := os.ReadFile(name)
+			text, err := os.ReadFile(harness.Path(t, name))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +51,7 @@ func validateCaddyfile(t *testing.T, text string) {
 // TestReadmeCaddyfile: the whole Caddyfiles in the README validate as they are.
 func TestReadmeCaddyfile(t *testing.T) {
 	t.Setenv("GEETEST_CAPTCHA_KEY", v4Key)
-	readme, err := os.ReadFile("README.md")
+	readme, err := os.ReadFile(harness.Path(t, "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +72,7 @@ func TestReadmeCaddyfile(t *testing.T) {
 // TestExampleDemo walks through the README's quick start with the example
 // Caddyfile, on free ports.
 func TestExampleDemo(t *testing.T) {
-	text, err := os.ReadFile("Caddyfile.example")
+	text, err := os.ReadFile(harness.Path(t, "Caddyfile.example"))
 	if err != nil {
 		t.Fatal(err)
 	}

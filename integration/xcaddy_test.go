@@ -1,4 +1,4 @@
-package caddycaptcha_test
+package integration
 
 import (
 	"os"
@@ -7,12 +7,14 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
 // script runs xcaddy.sh with an environment in which PATH begins with dir.
 func script(t *testing.T, dir string, env []string, args ...string) (string, error) {
 	t.Helper()
-	command := exec.Command("./xcaddy.sh", args...)
+	command := exec.Command(harness.Path(t, "xcaddy.sh"), args...)
 	command.Env = append(append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH")), env...)
 	output, err := command.CombinedOutput()
 	return string(output), err
@@ -35,10 +37,6 @@ chmod +x ` + output
 	if err := os.WriteFile(filepath.Join(dir, "xcaddy"), []byte(standIn), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	root, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
 	text, err := script(t, dir, []string{"CADDY_VERSION=v2.99.0"}, "build", "--output", output, "--with", "example.com/a@v1.2.3", "--with", "example.com/b=/some where")
 	if err != nil {
 		t.Fatalf("%v: %s", err, text)
@@ -49,7 +47,7 @@ chmod +x ` + output
 	}
 	want := strings.Join([]string{
 		"build", "v2.99.0", "--output", output,
-		"--with", "github.com/caddycaptcha/caddycaptcha@v0.0.0-00010101000000-000000000000=" + root,
+		"--with", "github.com/caddycaptcha/caddycaptcha@v0.0.0-00010101000000-000000000000=" + harness.Path(t),
 		"--with", "example.com/a@v1.2.3", "--with", "example.com/b=/some where", "",
 	}, "\n")
 	if string(arguments) != want {

@@ -1,4 +1,4 @@
-package caddycaptcha_test
+package integration
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
 var update = flag.Bool("update", false, "write the adapted JSON or the error into the files of testdata/adapt")
@@ -17,7 +19,7 @@ const separator = "\n----------\n"
 // TestAdapt compares each Caddyfile of testdata/adapt with the JSON, or the
 // text of the error, that it adapts to.
 func TestAdapt(t *testing.T) {
-	files, err := filepath.Glob("testdata/adapt/*.caddytest")
+	files, err := filepath.Glob(harness.Path(t, "integration", "testdata", "adapt", "*.caddytest"))
 	if err != nil || len(files) < 30 {
 		t.Fatalf("found %d files of adapt tests: %v", len(files), err)
 	}
