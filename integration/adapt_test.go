@@ -45,7 +45,7 @@ func TestAdapt(t *testing.T) {
 }
 
 func adaptOrError(t *testing.T, caddyfile string) string {
-	config, err := adapt(caddyfile)
+	config, err := harness.Adapt(caddyfile)
 	if err != nil {
 		return err.Error()
 	}

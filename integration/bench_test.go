@@ -8,9 +8,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-)
 
-var nothing = caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
+)
 
 // BenchmarkUnmatched shows what the handler adds to a request that it does not
 // protect: the difference between handler and matcher.
@@ -22,7 +22,7 @@ func BenchmarkUnmatched(b *testing.B) {
 		b.Fatal(err)
 	}
 	matcher := caddyhttp.MatcherSets{caddyhttp.MatcherSet{module.(caddyhttp.RequestMatcherWithError)}}
-	handler := provision(b, `{"match": [{"path": ["/login*"]}], `+captchaJSON("http://127.0.0.1:1")[1:])
+	handler := harness.Provision(b, `{"match": [{"path": ["/login*"]}], `+harness.CaptchaJSON("http://127.0.0.1:1")[1:])
 
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "/other", nil)
@@ -38,7 +38,7 @@ func BenchmarkUnmatched(b *testing.B) {
 	b.Run("handler", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := handler.ServeHTTP(w, r, nothing); err != nil {
+			if err := handler.ServeHTTP(w, r, harness.Nothing); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -47,12 +47,12 @@ func BenchmarkUnmatched(b *testing.B) {
 
 // BenchmarkMissing is the refusal of a request without a proof.
 func BenchmarkMissing(b *testing.B) {
-	handler := provision(b, captchaJSON("http://127.0.0.1:1"))
+	handler := harness.Provision(b, harness.CaptchaJSON("http://127.0.0.1:1"))
 	r := httptest.NewRequest("GET", "/login", nil)
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), httptest.NewRecorder(), nil)
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := handler.ServeHTTP(httptest.NewRecorder(), r, nothing); err != nil {
+		if err := handler.ServeHTTP(httptest.NewRecorder(), r, harness.Nothing); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -61,14 +61,14 @@ func BenchmarkMissing(b *testing.B) {
 // BenchmarkPassed is a request with a fresh proof in its header, the call to a
 // provider on loopback included.
 func BenchmarkPassed(b *testing.B) {
-	provider := httptest.NewServer(yes)
+	provider := httptest.NewServer(harness.Vouch)
 	b.Cleanup(provider.Close)
-	handler := provision(b, captchaJSON(provider.URL))
+	handler := harness.Provision(b, harness.CaptchaJSON(provider.URL))
 	w := httptest.NewRecorder()
 	b.ReportAllocs()
 	for b.Loop() {
-		r := v4Request(freshProofs(1), "192.0.2.1")
-		if err := handler.ServeHTTP(w, r, nothing); err != nil {
+		r := harness.V4Request(harness.FreshProofs(1), "192.0.2.1")
+		if err := handler.ServeHTTP(w, r, harness.Nothing); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -83,8 +83,8 @@ func BenchmarkCleared(b *testing.B) {
 		"user agent too":     `{"ttl": "30m", "bind_to": ["client_ip", "user_agent"]}`,
 	} {
 		b.Run(name, func(b *testing.B) {
-			handler, cookie := handlerWithClearance(b, clearance)
-			r, w := prepared("GET", "/login", ""), httptest.NewRecorder()
+			handler, cookie := harness.HandlerWithClearance(b, clearance)
+			r, w := harness.Prepared("GET", "/login", ""), httptest.NewRecorder()
 			cookies := []string{"PHPSESSID=0123456789abcdef0123456789abcdef; theme=dark; " + cookie + "; _ga=GA1.2.3456789012.1234567890"}
 			forwarded := 0
 			next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { forwarded++; return nil })

@@ -12,6 +12,8 @@ import (
 	"reflect"
 	"sync/atomic"
 	"testing"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
 // TestTheLimitOfRequestBodyHolds: request_body's 413 comes through unchanged
@@ -21,41 +23,41 @@ func TestTheLimitOfRequestBodyHolds(t *testing.T) {
 	const maxSize = "request_body {\nmax_size 4KiB\n}\n"
 	for _, test := range []struct {
 		option  string
-		upload  upload
+		upload  harness.Upload
 		outcome any // in the access log; nil when the captcha was not reached
 	}{
-		{"", upload{"form", 4096, chunked}, "passed"},
-		{"", upload{"form", 4097, chunked}, "error"},
-		{"", upload{"json", 100_000, chunked}, "error"},
-		{"", upload{"multipart", 4097, length}, nil},
-		{"", upload{"header", 4097, chunked}, "passed"},
-		{"body_limit 1KiB", upload{"form", 4097, chunked}, "passed"},
+		{"", harness.Upload{Kind: "form", Size: 4096, Framing: harness.Chunked}, "passed"},
+		{"", harness.Upload{Kind: "form", Size: 4097, Framing: harness.Chunked}, "error"},
+		{"", harness.Upload{Kind: "json", Size: 100_000, Framing: harness.Chunked}, "error"},
+		{"", harness.Upload{Kind: "multipart", Size: 4097, Framing: harness.Length}, nil},
+		{"", harness.Upload{Kind: "header", Size: 4097, Framing: harness.Chunked}, "passed"},
+		{"body_limit 1KiB", harness.Upload{Kind: "form", Size: 4097, Framing: harness.Chunked}, "passed"},
 	} {
 		t.Run(test.upload.String()+" "+test.option, func(t *testing.T) {
-			b := newUpstream(t)
-			b.serve("log\n"+b.directive(test.option), maxSize+b.proxyTo(b.upstream))
-			for _, v := range b.versions() {
-				proof := b.solve(geetestV4)
-				calls := b.calls()
-				gated, closed := b.status(v, test.upload, gateHost, proof)
-				if _, outcome := b.nextEntry(); outcome != test.outcome {
-					t.Errorf("%s: outcome %v, want %v", v.name, outcome, test.outcome)
+			b := harness.NewUpstream(t)
+			b.Serve("log\n"+b.Directive(test.option), maxSize+b.ProxyTo(b.Upstream))
+			for _, v := range b.Versions() {
+				proof := b.Proof(harness.GeeTestV4)
+				calls := b.VerifyCalls()
+				gated, closed := status(b, v, test.upload, harness.GateHost, proof)
+				if _, outcome := b.NextEntry(); outcome != test.outcome {
+					t.Errorf("%s: outcome %v, want %v", v.Name, outcome, test.outcome)
 				}
-				bare, _ := b.status(v, test.upload, bareHost, proof)
-				b.nextEntry()
+				bare, _ := status(b, v, test.upload, harness.BareHost, proof)
+				b.NextEntry()
 				if gated != bare {
-					t.Errorf("%s: status %d, without a captcha %d", v.name, gated, bare)
+					t.Errorf("%s: status %d, without a captcha %d", v.Name, gated, bare)
 				}
 				used := test.outcome == "passed"
-				if (b.calls() > calls) != used {
-					t.Errorf("%s: the provider was called %d times", v.name, b.calls()-calls)
+				if (b.VerifyCalls() > calls) != used {
+					t.Errorf("%s: the provider was called %d times", v.Name, b.VerifyCalls()-calls)
 				}
-				if test.outcome == "error" && (gated != http.StatusRequestEntityTooLarge || closed != (v.name == "HTTP/1.1")) {
-					t.Errorf("%s: status %d, Connection: close %v", v.name, gated, closed)
+				if test.outcome == "error" && (gated != http.StatusRequestEntityTooLarge || closed != (v.Name == "HTTP/1.1")) {
+					t.Errorf("%s: status %d, Connection: close %v", v.Name, gated, closed)
 				}
-				for _, a := range b.arrived() {
+				for _, a := range b.Arrived() {
 					if a.Err == "" && a.Size != 4096 {
-						t.Errorf("%s: the upstream took %d bytes for the whole body", v.name, a.Size)
+						t.Errorf("%s: the upstream took %d bytes for the whole body", v.Name, a.Size)
 					}
 				}
 			}
@@ -65,12 +67,12 @@ func TestTheLimitOfRequestBodyHolds(t *testing.T) {
 
 // status sends the upload and returns the status of the answer, and whether it
 // ends the connection.
-func (b *testbed) status(v version, u upload, host string, proof map[string][]string) (status int, closed bool) {
-	b.t.Helper()
-	request, _ := u.request(b.t, v.url, host, proof)
+func status(b *harness.Testbed, v harness.Version, u harness.Upload, host string, proof map[string][]string) (status int, closed bool) {
+	b.T.Helper()
+	request, _ := u.Request(b.T, v.URL, host, proof)
 	response, err := v.RoundTrip(request)
 	if err != nil {
-		b.t.Fatalf("%s, %s to %s: %v", v.name, u, host, err)
+		b.T.Fatalf("%s, %s to %s: %v", v.Name, u, host, err)
 	}
 	response.Body.Close()
 	return response.StatusCode, response.Close
@@ -80,69 +82,69 @@ func (b *testbed) status(v version, u upload, host string, proof map[string][]st
 // sends it says how long it becomes. The body stays as it is.
 func TestCompressedBodiesAreNotSearched(t *testing.T) {
 	var compressed bytes.Buffer
-	send := func(b *testbed, v version, header bool) *http.Response {
-		proof := b.solve(geetestV4)
+	send := func(b *harness.Testbed, v harness.Version, header bool) *http.Response {
+		proof := b.Proof(harness.GeeTestV4)
 		compressed.Reset()
 		w := gzip.NewWriter(&compressed)
 		io.WriteString(w, proof.Encode())
 		w.Close()
-		request := newRequest(b.t, "POST", v.url+"/upload", compressed.String(), "Content-Type", formType, "Content-Encoding", "gzip")
-		request.Host = gateHost
+		request := harness.NewRequest(b.T, "POST", v.URL+"/upload", compressed.String(), "Content-Type", harness.FormType, "Content-Encoding", "gzip")
+		request.Host = harness.GateHost
 		if header {
-			setHeaders(request.Header, b.solve(geetestV4))
+			harness.SetHeaders(request.Header, b.Proof(harness.GeeTestV4))
 		}
 		response, err := v.RoundTrip(request)
 		if err != nil {
-			b.t.Fatalf("%s: %v", v.name, err)
+			b.T.Fatalf("%s: %v", v.Name, err)
 		}
 		response.Body.Close()
 		return response
 	}
-	arrived := func(b *testbed, v version) {
-		if a := <-b.arrivals; a.Sum != sha256.Sum256(compressed.Bytes()) || a.Header.Get("Content-Encoding") != "gzip" {
-			b.t.Errorf("%s: %d bytes arrived with %v", v.name, a.Size, a.Header)
+	arrived := func(b *harness.Testbed, v harness.Version) {
+		if a := <-b.Arrivals; a.Sum != sha256.Sum256(compressed.Bytes()) || a.Header.Get("Content-Encoding") != "gzip" {
+			b.T.Errorf("%s: %d bytes arrived with %v", v.Name, a.Size, a.Header)
 		}
 	}
 
-	b := newTestbed(t)
-	for _, v := range b.versions() {
+	b := harness.NewTestbed(t)
+	for _, v := range b.Versions() {
 		if response := send(b, v, false); response.Header.Get("Captcha-Outcome") != "missing" {
-			t.Errorf("%s: %s, outcome %q", v.name, response.Status, response.Header.Get("Captcha-Outcome"))
+			t.Errorf("%s: %s, outcome %q", v.Name, response.Status, response.Header.Get("Captcha-Outcome"))
 		}
 		if response := send(b, v, true); response.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %s", v.name, response.Status)
+			t.Fatalf("%s: %s", v.Name, response.Status)
 		}
 		arrived(b, v)
 	}
-	if n := len(b.versions()); b.calls() != n {
-		t.Errorf("the provider was called %d times, want %d", b.calls(), n)
+	if n := len(b.Versions()); b.VerifyCalls() != n {
+		t.Errorf("the provider was called %d times, want %d", b.VerifyCalls(), n)
 	}
 
-	b = newTestbed(t, "mode monitor")
-	for _, v := range b.versions() {
+	b = harness.NewTestbed(t, "mode monitor")
+	for _, v := range b.Versions() {
 		send(b, v, false)
 		arrived(b, v)
 	}
-	if b.calls() > 0 {
-		t.Errorf("the provider was called %d times", b.calls())
+	if b.VerifyCalls() > 0 {
+		t.Errorf("the provider was called %d times", b.VerifyCalls())
 	}
 }
 
 // TestRetriesOfTheProxyHaveTheBody: when the first upstream cannot be reached
 // the next one gets all of the body, as without a captcha.
 func TestRetriesOfTheProxyHaveTheBody(t *testing.T) {
-	b := newUpstream(t)
-	b.global = "log proxy {\noutput file " + b.logs + "\ninclude http.handlers.reverse_proxy\nlevel DEBUG\n}\n"
+	b := harness.NewUpstream(t)
+	b.Global = "log proxy {\noutput file " + b.LogFile + "\ninclude http.handlers.reverse_proxy\nlevel DEBUG\n}\n"
 	dead := "unix/" + filepath.Join(t.TempDir(), "nobody-listens")
 	// Each request takes two turns: the dead one's and then the other's.
-	b.serve(b.directive("body_limit 8KiB"), "reverse_proxy "+b.upstream.Listener.Addr().String()+" "+dead+" {\nlb_policy round_robin\nlb_retries 1\n}\n")
+	b.Serve(b.Directive("body_limit 8KiB"), "reverse_proxy "+b.Upstream.Listener.Addr().String()+" "+dead+" {\nlb_policy round_robin\nlb_retries 1\n}\n")
 	failures := 0
-	for _, v := range b.versions() {
+	for _, v := range b.Versions() {
 		for _, kind := range []string{"header", "form"} {
 			for _, size := range []int64{4096, 100_000} {
-				for _, framing := range []framing{length, chunked, trailer} {
-					u, proof := upload{kind, size, framing}, b.solve(geetestV4)
-					gated, bare := b.send(v, u, gateHost, proof), b.send(v, u, bareHost, proof)
+				for _, framing := range []harness.Framing{harness.Length, harness.Chunked, harness.Trailer} {
+					u, proof := harness.Upload{Kind: kind, Size: size, Framing: framing}, b.Proof(harness.GeeTestV4)
+					gated, bare := b.Send(v, u, harness.GateHost, proof), b.Send(v, u, harness.BareHost, proof)
 					if !reflect.DeepEqual(gated, bare) {
 						t.Errorf("%s arrived as\n%+v\nrather than as\n%+v", u, gated, bare)
 					}
@@ -151,7 +153,7 @@ func TestRetriesOfTheProxyHaveTheBody(t *testing.T) {
 			}
 		}
 	}
-	for _, entry := range b.entries("upstream roundtrip") {
+	for _, entry := range b.Entries("upstream roundtrip") {
 		if entry["error"] != nil {
 			failures--
 		}
@@ -184,18 +186,18 @@ func TestARetryDoesNotSendHalfABody(t *testing.T) {
 			broken.Add(1)
 		}
 	}()
-	b := newUpstream(t)
-	b.serve(b.directive("body_limit 32MiB"), fmt.Sprintf(
-		"reverse_proxy %s %s {\nlb_policy round_robin\nlb_retries 1\nlb_retry_match method POST\n}\n", b.upstream.Listener.Addr(), breaker.Addr()))
-	for _, framing := range []framing{length, chunked} {
-		u := upload{"form", 16 << 20, framing} // more than the connection's buffers hold
+	b := harness.NewUpstream(t)
+	b.Serve(b.Directive("body_limit 32MiB"), fmt.Sprintf(
+		"reverse_proxy %s %s {\nlb_policy round_robin\nlb_retries 1\nlb_retry_match method POST\n}\n", b.Upstream.Listener.Addr(), breaker.Addr()))
+	for _, framing := range []harness.Framing{harness.Length, harness.Chunked} {
+		u := harness.Upload{Kind: "form", Size: 16 << 20, Framing: framing} // more than the connection's buffers hold
 		before := broken.Load()
-		status, _ := b.status(b.versions()[0], u, gateHost, b.solve(geetestV4))
+		status, _ := status(b, b.Versions()[0], u, harness.GateHost, b.Proof(harness.GeeTestV4))
 		if broken.Load() == before {
 			t.Error("the first upstream was not tried")
 		}
-		for _, a := range b.arrived() {
-			if a.Err == "" && a.Size != u.size {
+		for _, a := range b.Arrived() {
+			if a.Err == "" && a.Size != u.Size {
 				t.Errorf("%s: status %d, the second upstream took %d bytes for the whole body", u, status, a.Size)
 			}
 		}
@@ -205,23 +207,23 @@ func TestARetryDoesNotSendHalfABody(t *testing.T) {
 // TestABodyThatEndsBeforeItsLength: over HTTP/3 nothing but the length itself
 // tells that a body has ended too soon, so the upstream has to be told it.
 func TestABodyThatEndsBeforeItsLength(t *testing.T) {
-	b := newTestbed(t)
-	for _, v := range b.versions() {
+	b := harness.NewTestbed(t)
+	for _, v := range b.Versions() {
 		for _, kind := range []string{"header", "form"} {
-			proof := b.solve(geetestV4)
-			u := upload{kind, 4096, length}
-			request, _ := u.request(t, v.url, gateHost, proof)
+			proof := b.Proof(harness.GeeTestV4)
+			u := harness.Upload{Kind: kind, Size: 4096, Framing: harness.Length}
+			request, _ := u.Request(t, v.URL, harness.GateHost, proof)
 			request.ContentLength++
 			response, err := v.RoundTrip(request)
 			if err == nil {
 				response.Body.Close()
 				if response.StatusCode < 400 {
-					t.Errorf("%s, %s: %s", v.name, kind, response.Status)
+					t.Errorf("%s, %s: %s", v.Name, kind, response.Status)
 				}
 			}
-			for _, a := range b.arrived() {
+			for _, a := range b.Arrived() {
 				if a.Err == "" {
-					t.Errorf("%s, %s: the upstream took %d bytes for the whole body", v.name, kind, a.Size)
+					t.Errorf("%s, %s: the upstream took %d bytes for the whole body", v.Name, kind, a.Size)
 				}
 			}
 		}

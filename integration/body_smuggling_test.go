@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
 // wire is a listener that keeps what comes over each of its connections.
@@ -85,7 +87,7 @@ func (w *wire) requests() (requests []string) {
 			}
 			request.Header.Del("X-Forwarded-Host")
 			requests = append(requests, strings.ReplaceAll(fmt.Sprintf("%s %s %v %d %v %q %v",
-				request.Method, request.RequestURI, request.Header, request.ContentLength, request.TransferEncoding, body, request.Trailer), bareHost, gateHost))
+				request.Method, request.RequestURI, request.Header, request.ContentLength, request.TransferEncoding, body, request.Trailer), harness.BareHost, harness.GateHost))
 		}
 	}
 	w.conns = nil
@@ -163,30 +165,30 @@ var smuggling = map[string]string{
 // TestFramingCannotBeSmuggledPast: of requests with ambiguous or broken framing
 // the upstream sees what it sees without a captcha, or they are refused.
 func TestFramingCannotBeSmuggledPast(t *testing.T) {
-	b, upstream := newUpstream(t), new(wire)
+	b, upstream := harness.NewUpstream(t), new(wire)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
 	upstream.Listener, server.Listener = server.Listener, upstream
 	server.Start()
 	t.Cleanup(server.Close)
-	b.serve(b.directive(), b.proxyTo(server, "transport http {", "keepalive off", "}"))
+	b.Serve(b.Directive(), b.ProxyTo(server, "transport http {", "keepalive off", "}"))
 
 	forwarded := 0
 	for name, text := range smuggling {
 		for _, kind := range []string{"header", "form"} {
 			t.Run(name+", "+kind, func(t *testing.T) {
-				b.t = t
-				text, proof := b.fill(text+last, kind)
+				b.T = t
+				text, proof := fill(b, text+last, kind)
 				see := func(host string) []string {
-					client := dial(t, b.plain)
-					client.say(strings.ReplaceAll(text, "HOST", host))
-					if _, err := io.Copy(io.Discard, client.reader); err != nil && !strings.Contains(err.Error(), "reset by peer") {
+					client := harness.Dial(t, b.Plain)
+					client.Say(strings.ReplaceAll(text, "HOST", host))
+					if _, err := io.Copy(io.Discard, client.Reader); err != nil && !strings.Contains(err.Error(), "reset by peer") {
 						t.Errorf("at %s the connection ended with %v", host, err)
 					}
-					awaitRest(t)
-					await(t, "the upstream's connections to end", upstream.quiet)
+					harness.AwaitRest(t)
+					harness.Await(t, "the upstream's connections to end", upstream.quiet)
 					return upstream.requests()
 				}
-				gated, bare := see(gateHost), see(bareHost)
+				gated, bare := see(harness.GateHost), see(harness.BareHost)
 				forwarded += len(gated)
 				// A form that is cut off before the proof is over has none.
 				bare = slices.DeleteFunc(bare, func(request string) bool {
@@ -207,16 +209,16 @@ func TestFramingCannotBeSmuggledPast(t *testing.T) {
 
 // fill gives every request of the text a proof, in its header or, where it has
 // a form, in that. It returns the form's proof, too.
-func (b *testbed) fill(text, kind string) (filled, proof string) {
+func fill(b *harness.Testbed, text, kind string) (filled, proof string) {
 	form := "a=b&inner=" + url.QueryEscape("GET /inner HTTP/1.1\r\n\r\n")
 	if kind == "form" {
-		proof = b.solve(geetestV4).Encode()
+		proof = b.Proof(harness.GeeTestV4).Encode()
 		form += "&" + proof
 		text = strings.Replace(text, "PROOF", "", 1)
 	}
 	form += "&z=end"
 	for strings.Contains(text, "PROOF") {
-		text = strings.Replace(text, "PROOF", proofLines(b.solve(geetestV4))+"\r\n", 1)
+		text = strings.Replace(text, "PROOF", harness.ProofLines(b.Proof(harness.GeeTestV4))+"\r\n", 1)
 	}
 	return strings.NewReplacer("BODY", form, "LENGTH", fmt.Sprint(len(form)), "CHUNK", fmt.Sprintf("%x", len(form))).Replace(text), proof
 }

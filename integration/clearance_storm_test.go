@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 	"github.com/caddycaptcha/caddycaptcha/simulator"
 )
 
@@ -39,19 +40,19 @@ func tryCleared(transport http.RoundTripper, base, host, cookies string) (status
 func TestUsesAreExactThroughReloads(t *testing.T) {
 	const turns, usesPerTurn, workers = 5, 12, 8
 	const uses = (turns + 1) * usesPerTurn
-	g := newGate(t)
-	gate := g.captcha(geetestV4, "clearance 30m {\nmax_uses "+strconv.Itoa(uses)+"\n}", "refusal problem")
+	g := harness.NewGate(t)
+	gate := g.Captcha(harness.GeeTestV4, "clearance 30m {\nmax_uses "+strconv.Itoa(uses)+"\n}", "refusal problem")
 	config := func(turn int) string {
-		return "{\n" + globals + "servers {\nprotocols h1 h2c\n}\nlog {\noutput file " + g.logs + "\n}\n}\n" +
-			"http://:0 {\nbind 127.0.0.1\nlog\nheader X-Turn " + strconv.Itoa(turn) + "\n" + gate + "route {\n" + gate + g.proxy() + "}\n}\n" +
-			"http://:0 {\nbind 127.0.0.2\n" + gate + g.proxy() + "}\n"
+		return "{\n" + harness.Globals + "servers {\nprotocols h1 h2c\n}\nlog {\noutput file " + g.LogFile + "\n}\n}\n" +
+			"http://:0 {\nbind 127.0.0.1\nlog\nheader X-Turn " + strconv.Itoa(turn) + "\n" + gate + "route {\n" + gate + g.Proxy() + "}\n}\n" +
+			"http://:0 {\nbind 127.0.0.2\n" + gate + g.Proxy() + "}\n"
 	}
 	sites := func() []string {
-		return []string{"http://" + address(t, "srv0"), "http://" + address(t, "srv1")}
+		return []string{"http://" + harness.Address(t, "srv0"), "http://" + harness.Address(t, "srv1")}
 	}
-	run(t, config(0))
-	g.url = sites()[0]
-	cookie := g.cookie()
+	harness.Run(t, config(0))
+	g.URL = sites()[0]
+	cookie := g.Cookie()
 
 	h2c := new(http.Protocols)
 	h2c.SetUnencryptedHTTP2(true)
@@ -92,24 +93,24 @@ func TestUsesAreExactThroughReloads(t *testing.T) {
 	}
 	for turn := 1; turn <= turns; turn++ {
 		allowed.Add(usesPerTurn) // some of which are taken during the reload
-		load(t, config(turn))
+		harness.Load(t, config(turn))
 		current.Store(sites())
-		await(t, "the uses of a turn", func() bool {
+		harness.Await(t, "the uses of a turn", func() bool {
 			return passed.Load()+broken.Load() >= allowed.Load() || refused.Load() > 0
 		})
 	}
 	allowed.Store(uses + 1)
-	await(t, "the clearance to be used up", func() bool { return refused.Load() > 2*workers })
+	harness.Await(t, "the clearance to be used up", func() bool { return refused.Load() > 2*workers })
 	halt()
 	clients.Wait()
-	if seen := len(g.seen()); seen > uses {
+	if seen := len(g.Seen()); seen > uses {
 		t.Errorf("the app saw %d requests, want at most %d", seen, uses)
 	}
 	if lost := uses - passed.Load(); lost < 0 || lost > broken.Load() {
 		t.Errorf("%d requests passed and %d broke, of %d uses", passed.Load(), broken.Load(), uses)
 	}
-	for _, g.url = range sites() {
-		if g.passes(cookie) {
+	for _, g.URL = range sites() {
+		if g.Passes(cookie) {
 			t.Error("there was one use more")
 		}
 	}
@@ -118,27 +119,27 @@ func TestUsesAreExactThroughReloads(t *testing.T) {
 // TestLookingAtThePageTakesNoUse: the page says whether the clearance is good,
 // and leaves it so.
 func TestLookingAtThePageTakesNoUse(t *testing.T) {
-	g := browserGate(t, geetestV4, "max_uses 2")
-	cookie := pair(g.clear(geetestV4))
+	g := harness.BrowserGate(t, harness.GeeTestV4, "max_uses 2")
+	cookie := harness.Pair(g.Clear(harness.GeeTestV4))
 	looks := func(cleared bool) {
 		t.Helper()
 		for range 5 {
-			a := g.at("GET", "page", "", "Cookie", cookie)
-			if a.StatusCode != 200 || strings.Contains(a.body, "&#34;cleared&#34;:true") != cleared {
-				t.Fatalf("%d: cleared is not %t in %s", a.StatusCode, cleared, a.body)
+			a := g.At("GET", "page", "", "Cookie", cookie)
+			if a.StatusCode != 200 || strings.Contains(a.Text, "&#34;cleared&#34;:true") != cleared {
+				t.Fatalf("%d: cleared is not %t in %s", a.StatusCode, cleared, a.Text)
 			}
 		}
-		g.at("GET", "challenge", "", "Cookie", cookie)
-		g.at("POST", "verify", "", "Cookie", cookie)
+		g.At("GET", "challenge", "", "Cookie", cookie)
+		g.At("POST", "verify", "", "Cookie", cookie)
 	}
 	for range 2 {
 		looks(true)
-		g.wantPassed(g.getCleared(cookie))
+		g.WantPassed(g.GetCleared(cookie))
 	}
 	looks(false)
-	g.wantReason(g.getCleared(cookie), "used_up")
-	if a := g.at("GET", "page", "", "Cookie", cookie); !strings.Contains(a.body, "&#34;reason&#34;:&#34;used_up&#34;") {
-		t.Errorf("the page does not say why: %s", a.body)
+	g.WantReason(g.GetCleared(cookie), "used_up")
+	if a := g.At("GET", "page", "", "Cookie", cookie); !strings.Contains(a.Text, "&#34;reason&#34;:&#34;used_up&#34;") {
+		t.Errorf("the page does not say why: %s", a.Text)
 	}
 }
 
@@ -146,12 +147,12 @@ func TestLookingAtThePageTakesNoUse(t *testing.T) {
 // to verify and to the app. It buys one of the two, once.
 func TestAProofIsAClearanceOrARequest(t *testing.T) {
 	const proofs, parallel = 10, 64
-	g := newGate(t)
-	g.run(g.captcha(geetestV4, "clearance 30m", "max_concurrent_verifications 256 256", "max_failures 100000") + g.proxy())
+	g := harness.NewGate(t)
+	g.Run(g.Captcha(harness.GeeTestV4, "clearance 30m", "max_concurrent_verifications 256 256", "max_failures 100000") + g.Proxy())
 	transport := &http.Transport{MaxIdleConnsPerHost: parallel}
 	t.Cleanup(transport.CloseIdleConnections)
 	for range proofs {
-		form := g.solve(geetestV4).Encode()
+		form := g.Proof(harness.GeeTestV4).Encode()
 		var cleared, forwarded, other atomic.Int32
 		var outcomes sync.Map
 		start := make(chan struct{})
@@ -162,12 +163,12 @@ func TestAProofIsAClearanceOrARequest(t *testing.T) {
 				if i%2 == 0 {
 					path = "/.captcha/default/verify"
 				}
-				request, err := http.NewRequest("POST", g.url+path, strings.NewReader(form))
+				request, err := http.NewRequest("POST", g.URL+path, strings.NewReader(form))
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				request.Header.Set("Content-Type", formType)
+				request.Header.Set("Content-Type", harness.FormType)
 				<-start
 				response, err := transport.RoundTrip(request)
 				if err != nil {
@@ -187,15 +188,15 @@ func TestAProofIsAClearanceOrARequest(t *testing.T) {
 				}
 			})
 		}
-		calls := g.calls()
+		calls := g.VerifyCalls()
 		close(start)
 		clients.Wait()
-		seen := len(g.seen())
+		seen := len(g.Seen())
 		if cleared.Load()+forwarded.Load() != 1 || int(forwarded.Load()) != seen || other.Load() != 0 {
 			outcomes.Range(func(key, _ any) bool { t.Log(key); return true })
 			t.Errorf("%d clearances, %d requests passed, %d reached the app, %d other answers", cleared.Load(), forwarded.Load(), seen, other.Load())
 		}
-		if n := g.calls() - calls; n != 1 {
+		if n := g.VerifyCalls() - calls; n != 1 {
 			t.Errorf("the provider was called %d times", n)
 		}
 	}
@@ -203,11 +204,11 @@ func TestAProofIsAClearanceOrARequest(t *testing.T) {
 
 // leaveVerify takes the proof to verify and leaves when the provider has been
 // called for the n-th time and holds its answer back.
-func (g *gate) leaveVerify(proof url.Values, n int) {
-	g.t.Helper()
-	ctx, leave := context.WithCancel(g.t.Context())
+func leaveVerify(g *harness.Gate, proof url.Values, n int) {
+	g.T.Helper()
+	ctx, leave := context.WithCancel(g.T.Context())
 	defer leave()
-	request := newRequest(g.t, "POST", g.url+"/.captcha/default/verify", proof.Encode(), "Content-Type", formType).WithContext(ctx)
+	request := harness.NewRequest(g.T, "POST", g.URL+"/.captcha/default/verify", proof.Encode(), "Content-Type", harness.FormType).WithContext(ctx)
 	done := make(chan error)
 	go func() {
 		response, err := http.DefaultTransport.RoundTrip(request)
@@ -216,12 +217,12 @@ func (g *gate) leaveVerify(proof url.Values, n int) {
 		}
 		done <- err
 	}()
-	if err := g.AwaitCalls(g.t.Context(), simulator.V4ValidatePath, n); err != nil {
-		g.t.Fatal(err)
+	if err := g.AwaitCalls(g.T.Context(), simulator.V4ValidatePath, n); err != nil {
+		g.T.Fatal(err)
 	}
 	leave()
 	if err := <-done; err == nil {
-		g.t.Fatal("verify answered a client that had left")
+		g.T.Fatal("verify answered a client that had left")
 	}
 }
 
@@ -231,38 +232,38 @@ func (g *gate) leaveVerify(proof url.Values, n int) {
 func TestAProofOutlivesTheClientThatLeft(t *testing.T) {
 	for _, next := range []string{"verify", "app"} {
 		t.Run(next, func(t *testing.T) {
-			g := newGate(t)
-			g.run("watch\n" + g.captcha(geetestV4, "clearance 30m") + g.proxy())
+			g := harness.NewGate(t)
+			g.Run("watch\n" + g.Captcha(harness.GeeTestV4, "clearance 30m") + g.Proxy())
 			hold := make(chan struct{})
 			g.FailNext(1, simulator.Fault{Path: simulator.V4ValidatePath, Hold: hold})
-			proof := g.solve(geetestV4)
-			g.leaveVerify(proof, 1)
-			<-departures
+			proof := g.Proof(harness.GeeTestV4)
+			leaveVerify(g, proof, 1)
+			<-harness.Departures
 			close(hold)
-			awaitEntries(t, g, "handled request", 1)
-			if entry := g.entries("handled request")[0]; entry["status"] != 499.0 || entry["captcha_outcome"] != "canceled" {
+			harness.AwaitEntries(t, g, "handled request", 1)
+			if entry := g.Entries("handled request")[0]; entry["status"] != 499.0 || entry["captcha_outcome"] != "canceled" {
 				t.Errorf("status %v, captcha_outcome %v", entry["status"], entry["captcha_outcome"])
 			}
 
 			// Another client cannot have it.
-			other, err := fire(from(t, "127.0.1.1"), g.url, proof)
+			other, err := fire(from(t, "127.0.1.1"), g.URL, proof)
 			if err != nil || other != "replayed" {
 				t.Errorf("another client: outcome %q, %v", other, err)
 			}
 			if next == "verify" {
-				a := g.at("POST", "verify", proof.Encode(), "Content-Type", formType)
+				a := g.At("POST", "verify", proof.Encode(), "Content-Type", harness.FormType)
 				if a.StatusCode != 204 || len(a.Cookies()) != 1 {
-					t.Fatalf("the proof at verify: %d %s", a.StatusCode, a.body)
+					t.Fatalf("the proof at verify: %d %s", a.StatusCode, a.Text)
 				}
-				g.wantPassed(g.getCleared(pair(a.Cookies()[0])))
+				g.WantPassed(g.GetCleared(harness.Pair(a.Cookies()[0])))
 			} else {
-				g.wantPassed(g.post(proof))
+				g.WantPassed(g.Post(proof))
 			}
-			if g.calls() != 1 {
-				t.Errorf("the provider was called %d times", g.calls())
+			if g.VerifyCalls() != 1 {
+				t.Errorf("the provider was called %d times", g.VerifyCalls())
 			}
-			g.want(g.post(proof), 403, "replayed")
-			if a := g.at("POST", "verify", proof.Encode(), "Content-Type", formType); a.StatusCode != 403 || len(a.Cookies()) != 0 {
+			g.Want(g.Post(proof), 403, "replayed")
+			if a := g.At("POST", "verify", proof.Encode(), "Content-Type", harness.FormType); a.StatusCode != 403 || len(a.Cookies()) != 0 {
 				t.Errorf("the proof at verify again: %d with cookies %v", a.StatusCode, a.Cookies())
 			}
 		})
@@ -274,19 +275,19 @@ func TestAProofOutlivesTheClientThatLeft(t *testing.T) {
 func TestAClientThatHangsAtTheEndpointsHurtsNobodyElse(t *testing.T) {
 	const slots = 3
 	for _, c := range []struct{ endpoint, method, path, provider string }{
-		{"verify", "POST", simulator.V3ValidatePath, geetestV3},
-		{"challenge", "GET", simulator.V3RegisterPath, geetestV3},
+		{"verify", "POST", simulator.V3ValidatePath, harness.GeeTestV3},
+		{"challenge", "GET", simulator.V3RegisterPath, harness.GeeTestV3},
 	} {
 		t.Run(c.endpoint, func(t *testing.T) {
-			g := newGate(t)
-			g.run(g.captcha(c.provider, "clearance 30m", fmt.Sprintf("max_concurrent_verifications 8 %d", slots)) + g.proxy())
+			g := harness.NewGate(t)
+			g.Run(g.Captcha(c.provider, "clearance 30m", fmt.Sprintf("max_concurrent_verifications 8 %d", slots)) + g.Proxy())
 			stuck, other := from(t, "127.0.1.1"), from(t, "127.0.2.1")
 			ask := func(ctx context.Context, transport http.RoundTripper, method, endpoint string) (status int, outcome string, err error) {
 				body := ""
 				if method == "POST" {
-					body = g.solve(c.provider).Encode()
+					body = g.Proof(c.provider).Encode()
 				}
-				request := newRequest(t, method, g.url+"/.captcha/default/"+endpoint, body, "Content-Type", formType).WithContext(ctx)
+				request := harness.NewRequest(t, method, g.URL+"/.captcha/default/"+endpoint, body, "Content-Type", harness.FormType).WithContext(ctx)
 				response, err := transport.RoundTrip(request)
 				if err != nil {
 					return 0, "", err
@@ -330,7 +331,7 @@ func TestAClientThatHangsAtTheEndpointsHurtsNobodyElse(t *testing.T) {
 			}
 			for _, transport := range []*http.Transport{stuck, other} {
 				for range 2 * slots {
-					if outcome, err := fire(transport, g.url, g.solve(c.provider)); err != nil || outcome != "" {
+					if outcome, err := fire(transport, g.URL, g.Proof(c.provider)); err != nil || outcome != "" {
 						t.Errorf("a request with a proof: %q %v", outcome, err)
 					}
 				}
@@ -339,7 +340,7 @@ func TestAClientThatHangsAtTheEndpointsHurtsNobodyElse(t *testing.T) {
 			leave()
 			waiting.Wait()
 			release()
-			await(t, "the slots to be free again", func() bool {
+			harness.Await(t, "the slots to be free again", func() bool {
 				status, _, err := ask(t.Context(), stuck, c.method, c.endpoint)
 				return err == nil && status/100 == 2
 			})
@@ -366,57 +367,57 @@ func TestAFullCacheGivesNoClearances(t *testing.T) {
 		}
 		return
 	}
-	g := newGate(t)
+	g := harness.NewGate(t)
 	config := func(capacity int) string {
-		return strings.Replace(g.caddyfile(g.captcha(geetestV4, "clearance 30m {\nmax_uses 2\n}", "refusal problem")+g.proxy()), globals,
-			globals+"captcha {\nreplay_cache memory {\ncapacity "+strconv.Itoa(capacity)+"\n}\n}\n", 1)
+		return strings.Replace(g.Caddyfile(g.Captcha(harness.GeeTestV4, "clearance 30m {\nmax_uses 2\n}", "refusal problem")+g.Proxy()), harness.Globals,
+			harness.Globals+"captcha {\nreplay_cache memory {\ncapacity "+strconv.Itoa(capacity)+"\n}\n}\n", 1)
 	}
 	reload := func(capacity int) {
-		load(t, config(capacity))
-		g.url = "http://" + address(t, "srv0")
+		harness.Load(t, config(capacity))
+		g.URL = "http://" + harness.Address(t, "srv0")
 	}
-	ask := func(method, path, body string, header ...string) answer {
-		request := newRequest(t, method, g.url+path, body, header...)
+	ask := func(method, path, body string, header ...string) harness.Answer {
+		request := harness.NewRequest(t, method, g.URL+path, body, header...)
 		request.Host = "example.com" // whatever the port is after a reload
-		return send(t, request)
+		return harness.Send(t, request)
 	}
-	verify := func(proof url.Values) answer {
-		return ask("POST", "/.captcha/default/verify", proof.Encode(), "Content-Type", formType)
+	verify := func(proof url.Values) harness.Answer {
+		return ask("POST", "/.captcha/default/verify", proof.Encode(), "Content-Type", harness.FormType)
 	}
-	get := func(cookie string) answer { return ask("GET", "/login", "", "Cookie", cookie) }
-	wantFull := func(a answer, reason, proof string) {
+	get := func(cookie string) harness.Answer { return ask("GET", "/login", "", "Cookie", cookie) }
+	wantFull := func(a harness.Answer, reason, proof string) {
 		t.Helper()
-		g.want(a, 503, "overloaded")
-		problem := a.problem(t)
+		g.Want(a, 503, "overloaded")
+		problem := a.Problem(t)
 		if len(a.Cookies()) != 0 || a.Header.Get("Retry-After") != "1" || problem["reason"] != reason || problem["proof"] != proof {
-			t.Errorf("header %v: %s", a.Header, a.body)
+			t.Errorf("header %v: %s", a.Header, a.Text)
 		}
 	}
-	run(t, config(2))
-	g.url = "http://" + address(t, "srv0")
-	cookie := g.cookie() // a claim and a counter: the cache is full
-	early := g.solve(geetestV4)
+	harness.Run(t, config(2))
+	g.URL = "http://" + harness.Address(t, "srv0")
+	cookie := g.Cookie() // a claim and a counter: the cache is full
+	early := g.Proof(harness.GeeTestV4)
 	wantFull(verify(early), "cache_full", "reusable")
-	wantFull(g.post(early), "cache_full", "reusable")
-	if g.calls() != 1 {
-		t.Errorf("the provider was called %d times", g.calls())
+	wantFull(g.Post(early), "cache_full", "reusable")
+	if g.VerifyCalls() != 1 {
+		t.Errorf("the provider was called %d times", g.VerifyCalls())
 	}
-	g.wantPassed(get(cookie)) // what lives is not forgotten
+	g.WantPassed(get(cookie)) // what lives is not forgotten
 
 	reload(3) // room for the claim, and none for the counter
-	late := g.solve(geetestV4)
+	late := g.Proof(harness.GeeTestV4)
 	wantFull(verify(late), "cache_full", "spent")
 
 	reload(20)
-	g.wantPassed(get(cookie))
-	g.wantReason(get(cookie), "used_up")
+	g.WantPassed(get(cookie))
+	g.WantReason(get(cookie), "used_up")
 	a := verify(early)
 	if a.StatusCode != 204 || len(a.Cookies()) != 1 {
-		t.Fatalf("the proof that found the cache full: %d %s", a.StatusCode, a.body)
+		t.Fatalf("the proof that found the cache full: %d %s", a.StatusCode, a.Text)
 	}
 	for range 2 {
-		g.wantPassed(get(pair(a.Cookies()[0])))
+		g.WantPassed(get(harness.Pair(a.Cookies()[0])))
 	}
-	g.wantReason(get(pair(a.Cookies()[0])), "used_up")
-	g.want(g.post(late), 403, "replayed")
+	g.WantReason(get(harness.Pair(a.Cookies()[0])), "used_up")
+	g.Want(g.Post(late), 403, "replayed")
 }

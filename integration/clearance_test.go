@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,91 +17,81 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
-
-// pair is a cookie as a browser sends it.
-func pair(c *http.Cookie) string { return c.Name + "=" + c.Value }
-
-// wantReason checks that a request was refused for want of a clearance.
-func (g *gate) wantReason(a answer, reason string) {
-	g.t.Helper()
-	g.want(a, 403, "missing")
-	if got := a.problem(g.t)["reason"]; got != reason {
-		g.t.Errorf("the reason is %v, want %s", got, reason)
-	}
-}
 
 // TestWhyAClearanceWillNotDo: the refusal says so, the page too.
 func TestWhyAClearanceWillNotDo(t *testing.T) {
-	g := newGate(t)
+	g := harness.NewGate(t)
 	site := func(clearance string) string {
-		return g.caddyfile(g.captcha(geetestV4, clearance, "refusal auto") + g.proxy())
+		return g.Caddyfile(g.Captcha(harness.GeeTestV4, clearance, "refusal auto") + g.Proxy())
 	}
-	run(t, site("clearance 1s"))
-	g.url = "http://" + address(t, "srv0")
-	short := g.cookie()
-	await(t, "the clearance to end", func() bool { return !g.passes(short) })
-	g.seen()
-	as := func(cookies string, header ...string) answer {
-		request := newRequest(t, "GET", g.url+"/login", "", append(header, "Cookie", cookies)...)
+	harness.Run(t, site("clearance 1s"))
+	g.URL = "http://" + harness.Address(t, "srv0")
+	short := g.Cookie()
+	harness.Await(t, "the clearance to end", func() bool { return !g.Passes(short) })
+	g.Seen()
+	as := func(cookies string, header ...string) harness.Answer {
+		request := harness.NewRequest(t, "GET", g.URL+"/login", "", append(header, "Cookie", cookies)...)
 		request.Host = "example.com"
-		return send(t, request)
+		return harness.Send(t, request)
 	}
-	g.wantReason(as(short), "expired")
+	g.WantReason(as(short), "expired")
 
 	reload := func(clearance string) {
-		load(t, site(clearance))
-		g.url = "http://" + address(t, "srv0")
+		harness.Load(t, site(clearance))
+		g.URL = "http://" + harness.Address(t, "srv0")
 	}
 	reload("clearance 30m")
-	g.wantReason(as(short), "expired")
-	long := g.cookie()
-	g.wantReason(as("captcha-default="), "invalid")
-	g.wantReason(as(long+"x"), "invalid")
-	g.wantReason(as("x"+long), "none")
-	g.wantPassed(as("captcha-default=x; " + long))
+	g.WantReason(as(short), "expired")
+	long := g.Cookie()
+	g.WantReason(as("captcha-default="), "invalid")
+	g.WantReason(as(long+"x"), "invalid")
+	g.WantReason(as("x"+long), "none")
+	g.WantPassed(as("captcha-default=x; " + long))
 	// A request's own proof is not looked for where there is a clearance, and
 	// is taken where the clearance will not do.
-	before := g.calls()
-	proof := g.solve(geetestV4)
-	form := func(cookies string) answer {
-		request := newRequest(t, "POST", g.url+"/login", proof.Encode(), "Content-Type", formType, "Cookie", cookies)
+	before := g.VerifyCalls()
+	proof := g.Proof(harness.GeeTestV4)
+	form := func(cookies string) harness.Answer {
+		request := harness.NewRequest(t, "POST", g.URL+"/login", proof.Encode(), "Content-Type", harness.FormType, "Cookie", cookies)
 		request.Host = "example.com"
-		return send(t, request)
+		return harness.Send(t, request)
 	}
-	g.wantPassed(form(long))
-	if g.calls() != before {
+	g.WantPassed(form(long))
+	if g.VerifyCalls() != before {
 		t.Error("the proof of a cleared request was spent")
 	}
-	g.wantPassed(form(short))
-	if g.calls() != before+1 {
+	g.WantPassed(form(short))
+	if g.VerifyCalls() != before+1 {
 		t.Error("the proof beside a useless clearance was not asked about")
 	}
-	g.want(form(short), 403, "replayed")
+	g.Want(form(short), 403, "replayed")
 	// Half a proof tells more than the clearance does.
-	request := newRequest(t, "POST", g.url+"/login", "lot_number=x", "Content-Type", formType, "Cookie", short)
-	g.wantReason(send(t, request), "incomplete")
+	request := harness.NewRequest(t, "POST", g.URL+"/login", "lot_number=x", "Content-Type", harness.FormType, "Cookie", short)
+	g.WantReason(harness.Send(t, request), "incomplete")
 
 	// What the clearance was given for is not what is wanted now.
 	for _, clearance := range []string{"clearance 30m {\nmax_uses 5\n}", "clearance 30m {\nbind_to none\n}"} {
 		reload(clearance)
 		a := as(long)
-		g.want(a, 403, "missing")
-		if reason := a.problem(t)["reason"]; reason != "invalid" && reason != "binding" {
+		g.Want(a, 403, "missing")
+		if reason := a.Problem(t)["reason"]; reason != "invalid" && reason != "binding" {
 			t.Errorf("%s: the reason is %v", clearance, reason)
 		}
 	}
 	reload("clearance 10m")
-	g.wantReason(as(long), "expired") // no clearance of ten minutes ends in thirty
+	g.WantReason(as(long), "expired") // no clearance of ten minutes ends in thirty
 	reload("")
-	g.wantReason(as(long), "none")
+	g.WantReason(as(long), "none")
 	reload("clearance 30m")
-	g.wantPassed(as(long))
+	g.WantPassed(as(long))
 
 	page := as(short, "Sec-Fetch-Mode", "navigate")
-	g.want(page, 403, "missing")
-	if !strings.Contains(page.body, "&#34;reason&#34;:&#34;expired&#34;") {
-		t.Errorf("the page does not say that the clearance has ended: %s", page.body)
+	g.Want(page, 403, "missing")
+	if !strings.Contains(page.Text, "&#34;reason&#34;:&#34;expired&#34;") {
+		t.Errorf("the page does not say that the clearance has ended: %s", page.Text)
 	}
 }
 
@@ -111,7 +100,7 @@ var counterValue = regexp.MustCompile(`counter:\{value:(\d+)`)
 // counted is how many requests of a policy had the outcome.
 func counted(t *testing.T, policy, outcome string) int {
 	t.Helper()
-	for line := range strings.Lines(gather(t)) {
+	for line := range strings.Lines(harness.Metrics(t)) {
 		if strings.HasPrefix(line, "caddy_captcha_requests_total ") && strings.Contains(line, `value:"`+policy+`"`) && strings.Contains(line, `value:"`+outcome+`"`) {
 			if value := counterValue.FindStringSubmatch(line); value != nil {
 				n, err := strconv.Atoi(value[1])
@@ -129,23 +118,23 @@ func counted(t *testing.T, policy, outcome string) int {
 // TestClearedIsRecorded: what becomes of a cleared request is in the
 // placeholders, the access log and the metrics.
 func TestClearedIsRecorded(t *testing.T) {
-	g := newGate(t)
-	g.run("captcha /login* recorded {\n" + g.verifier(geetestV4) + "clearance 30m\n}\n" +
+	g := harness.NewGate(t)
+	g.Run("captcha /login* recorded {\n" + g.Verifier(harness.GeeTestV4) + "clearance 30m\n}\n" +
 		`respond "{http.captcha.outcome} {http.captcha.reason} {http.captcha.policy} {http.captcha.provider} {http.captcha.score}"`)
 	before := make(map[string]int) // the counters are the process's
 	for _, outcome := range []string{"cleared", "passed", "missing"} {
 		before[outcome] = counted(t, "recorded", outcome)
 	}
-	verify := send(t, newRequest(t, "POST", g.url+"/.captcha/recorded/verify", g.solve(geetestV4).Encode(), "Content-Type", formType))
+	verify := harness.Send(t, harness.NewRequest(t, "POST", g.URL+"/.captcha/recorded/verify", g.Proof(harness.GeeTestV4).Encode(), "Content-Type", harness.FormType))
 	if len(verify.Cookies()) != 1 {
-		t.Fatalf("verify answered %d: %s", verify.StatusCode, verify.body)
+		t.Fatalf("verify answered %d: %s", verify.StatusCode, verify.Text)
 	}
-	cookie := pair(verify.Cookies()[0])
+	cookie := harness.Pair(verify.Cookies()[0])
 	const requests = 3
 	for range requests {
-		a := g.getCleared("captcha-recorded=x; " + cookie)
-		if want := "cleared  recorded geetest_v4 "; a.body != want {
-			t.Errorf("the placeholders are %q, want %q", a.body, want)
+		a := g.GetCleared("captcha-recorded=x; " + cookie)
+		if want := "cleared  recorded geetest_v4 "; a.Text != want {
+			t.Errorf("the placeholders are %q, want %q", a.Text, want)
 		}
 		if outcome := a.Header.Get("Captcha-Outcome"); outcome != "" {
 			t.Errorf("the answer of the app says %q", outcome)
@@ -156,15 +145,15 @@ func TestClearedIsRecorded(t *testing.T) {
 			t.Errorf("%d requests were counted as %s, want %d", got, outcome, count)
 		}
 	}
-	awaitEntries(t, g, "handled request", requests+1)
+	harness.AwaitEntries(t, g, "handled request", requests+1)
 	var outcomes []any
-	for _, entry := range g.entries("handled request") {
+	for _, entry := range g.Entries("handled request") {
 		outcomes = append(outcomes, entry["captcha_outcome"])
 	}
 	if got, want := fmt.Sprint(outcomes), "[passed cleared cleared cleared]"; got != want {
 		t.Errorf("the access log says %s, want %s", got, want)
 	}
-	if entries := g.entries("captcha refused"); len(entries) != 0 {
+	if entries := g.Entries("captcha refused"); len(entries) != 0 {
 		t.Errorf("logged %v", entries)
 	}
 }
@@ -172,28 +161,28 @@ func TestClearedIsRecorded(t *testing.T) {
 // TestMonitorModeWithClearances: uses are counted as ever, and what would have
 // been refused is recorded with its reason and forwarded.
 func TestMonitorModeWithClearances(t *testing.T) {
-	g := newGate(t)
-	g.run(g.captcha(geetestV4, "clearance 30m {\nmax_uses 2\n}", "mode monitor", "refusal page") + g.proxy())
-	cookie := pair(g.clear(geetestV4))
+	g := harness.NewGate(t)
+	g.Run(g.Captcha(harness.GeeTestV4, "clearance 30m {\nmax_uses 2\n}", "mode monitor", "refusal page") + g.Proxy())
+	cookie := harness.Pair(g.Clear(harness.GeeTestV4))
 	for range 4 {
-		a := g.getCleared(cookie, navigate("en")...)
-		g.wantPassed(a)
+		a := g.GetCleared(cookie, harness.Navigate("en")...)
+		g.WantPassed(a)
 		if len(a.Cookies()) != 0 {
 			t.Errorf("the app's answer has the cookies %v", a.Cookies())
 		}
 	}
-	if got := g.header.Get("Cookie"); got != "" {
+	if got := g.LastHeader.Get("Cookie"); got != "" {
 		t.Errorf("the app got the cookies %q", got)
 	}
-	awaitEntries(t, g, "handled request", 5)
+	harness.AwaitEntries(t, g, "handled request", 5)
 	var outcomes []any
-	for _, entry := range g.entries("handled request")[1:] {
+	for _, entry := range g.Entries("handled request")[1:] {
 		outcomes = append(outcomes, entry["captcha_outcome"])
 	}
 	if got, want := fmt.Sprint(outcomes), "[cleared cleared missing missing]"; got != want {
 		t.Errorf("recorded %s, want %s", got, want)
 	}
-	entries := g.entries("captcha would have refused")
+	entries := g.Entries("captcha would have refused")
 	if len(entries) != 2 || entries[0]["reason"] != "used_up" {
 		t.Errorf("logged %v", entries)
 	}
@@ -202,114 +191,74 @@ func TestMonitorModeWithClearances(t *testing.T) {
 // TestRefusalsBesideClearances: who navigates gets the page only where the
 // option says so, and an error route gets the reason.
 func TestRefusalsBesideClearances(t *testing.T) {
-	g := newGate(t)
-	g.run(g.captcha(geetestV4, "clearance 30m", "refusal error") + g.proxy() +
+	g := harness.NewGate(t)
+	g.Run(g.Captcha(harness.GeeTestV4, "clearance 30m", "refusal error") + g.Proxy() +
 		"handle_errors {\nrespond \"{err.status_code} {http.captcha.outcome} {http.captcha.reason}\"\n}\n")
-	for _, header := range [][]string{nil, navigate("en")} {
-		a := g.getCleared("captcha-default=x", header...)
-		g.want(a, 403, "missing")
-		if a.body != "403 missing invalid" {
-			t.Errorf("the error route answers %q", a.body)
+	for _, header := range [][]string{nil, harness.Navigate("en")} {
+		a := g.GetCleared("captcha-default=x", header...)
+		g.Want(a, 403, "missing")
+		if a.Text != "403 missing invalid" {
+			t.Errorf("the error route answers %q", a.Text)
 		}
 	}
 	// The endpoints answer for themselves: an error route might forward them.
-	a := g.at("POST", "verify", "a=b", "Content-Type", formType)
-	if a.StatusCode != 403 || a.Header.Get("Content-Type") != "application/problem+json" || a.problem(t)["outcome"] != "missing" {
-		t.Errorf("verify answered %d %s", a.StatusCode, a.body)
+	a := g.At("POST", "verify", "a=b", "Content-Type", harness.FormType)
+	if a.StatusCode != 403 || a.Header.Get("Content-Type") != "application/problem+json" || a.Problem(t)["outcome"] != "missing" {
+		t.Errorf("verify answered %d %s", a.StatusCode, a.Text)
 	}
-	cookie := pair(g.clear(geetestV4))
-	g.wantPassed(g.getCleared(cookie, navigate("en")...))
+	cookie := harness.Pair(g.Clear(harness.GeeTestV4))
+	g.WantPassed(g.GetCleared(cookie, harness.Navigate("en")...))
 	for _, method := range []string{"HEAD", "OPTIONS", "POST", "PROPFIND"} {
-		g.wantPassed(send(t, newRequest(t, method, g.url+"/login", "", "Cookie", cookie, "Sec-Fetch-Mode", "navigate")))
+		g.WantPassed(harness.Send(t, harness.NewRequest(t, method, g.URL+"/login", "", "Cookie", cookie, "Sec-Fetch-Mode", "navigate")))
 	}
 
-	g.run(g.captcha(geetestV4, "clearance 30m", "refusal problem") + g.proxy())
+	g.Run(g.Captcha(harness.GeeTestV4, "clearance 30m", "refusal problem") + g.Proxy())
 	for _, method := range []string{"GET", "OPTIONS", "POST"} {
-		a := send(t, newRequest(t, method, g.url+"/login", "", append(navigate("en"), "Cookie", "captcha-default=x")...))
-		g.wantReason(a, "invalid")
+		a := harness.Send(t, harness.NewRequest(t, method, g.URL+"/login", "", append(harness.Navigate("en"), "Cookie", "captcha-default=x")...))
+		g.WantReason(a, "invalid")
 		if a.Header.Get("Content-Type") != "application/problem+json" || a.Header.Get("Vary") != "" {
 			t.Errorf("%s: header %v", method, a.Header)
 		}
 	}
 }
 
-// handlerWithClearance is a handler outside a server, whose provider vouches
-// for everything, and a cookie of its.
-func handlerWithClearance(t testing.TB, clearance string) (handler caddyhttp.MiddlewareHandler, cookie string) {
-	t.Helper()
-	provider := httptest.NewServer(yes)
-	t.Cleanup(provider.Close)
-	handler = provision(t, `{"clearance": `+clearance+`, "refusal": "problem", `+captchaJSON(provider.URL)[1:])
-	w := httptest.NewRecorder()
-	if err := handler.ServeHTTP(w, verifyRequest(freshProofs(1)), nothing); err != nil {
-		t.Fatal(err)
-	}
-	cookies := w.Result().Cookies()
-	if w.Code != http.StatusNoContent || len(cookies) != 1 {
-		t.Fatalf("verify answered %d with cookies %v: %s", w.Code, cookies, w.Body)
-	}
-	return handler, pair(cookies[0])
-}
-
-// prepared is a request of a client as a server prepares it.
-func prepared(method, target, body string, header ...string) *http.Request {
-	r := httptest.NewRequest(method, target, strings.NewReader(body))
-	for i := 0; i < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
-	}
-	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), httptest.NewRecorder(), nil)
-	caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, "192.0.2.1")
-	return r
-}
-
-// verifyRequest takes a proof to the endpoint verify.
-func verifyRequest(n int) *http.Request {
-	form := make(url.Values)
-	for name, header := range parameterHeaders {
-		if value := v4Request(n, "192.0.2.1").Header.Get(header); value != "" {
-			form.Set(name, value)
-		}
-	}
-	return prepared("POST", "/.captcha/default/verify", form.Encode(), "Content-Type", formType)
-}
-
 // TestEarlyDataAtTheEndpoints: before the handshake is complete nobody gets a
 // challenge, a page or a clearance, and no clearance is used.
 func TestEarlyDataAtTheEndpoints(t *testing.T) {
-	handler, _ := handlerWithClearance(t, `{"ttl": "30m", "max_uses": 1}`)
+	handler, _ := harness.HandlerWithClearance(t, `{"ttl": "30m", "max_uses": 1}`)
 	over := func(complete bool, r *http.Request, next caddyhttp.Handler) (*httptest.ResponseRecorder, error) {
 		r.TLS = &tls.ConnectionState{HandshakeComplete: complete}
 		w := httptest.NewRecorder()
 		return w, handler.ServeHTTP(w, r, next)
 	}
-	n := freshProofs(1)
+	n := harness.FreshProofs(1)
 	for _, r := range []*http.Request{
-		prepared("GET", "/.captcha/default/challenge", ""), prepared("HEAD", "/.captcha/default/challenge", ""),
-		prepared("GET", "/.captcha/default/page", ""), verifyRequest(n),
+		harness.Prepared("GET", "/.captcha/default/challenge", ""), harness.Prepared("HEAD", "/.captcha/default/challenge", ""),
+		harness.Prepared("GET", "/.captcha/default/page", ""), harness.VerifyRequest(n),
 	} {
-		w, err := over(false, r, nothing)
+		w, err := over(false, r, harness.Nothing)
 		if err != nil || w.Code != http.StatusTooEarly || len(w.Result().Cookies()) != 0 || w.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("%s %s: %v, status %d: %s", r.Method, r.URL, err, w.Code, w.Body)
 		}
 	}
-	if w, err := over(false, prepared("GET", "/.captcha/default/captcha.js", ""), nothing); err != nil || w.Code != 200 {
+	if w, err := over(false, harness.Prepared("GET", "/.captcha/default/captcha.js", ""), harness.Nothing); err != nil || w.Code != 200 {
 		t.Errorf("the script: %v, status %d", err, w.Code)
 	}
 	// The same proof is good when it comes again after the handshake.
-	w, err := over(true, verifyRequest(n), nothing)
+	w, err := over(true, harness.VerifyRequest(n), harness.Nothing)
 	if err != nil || w.Code != http.StatusNoContent || len(w.Result().Cookies()) != 1 {
 		t.Fatalf("after the handshake: %v, status %d: %s", err, w.Code, w.Body)
 	}
-	cookie := pair(w.Result().Cookies()[0])
+	cookie := harness.Pair(w.Result().Cookies()[0])
 	forwarded := 0
 	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { forwarded++; return nil })
-	_, err = over(false, prepared("GET", "/login", "", "Cookie", cookie), next)
+	_, err = over(false, harness.Prepared("GET", "/login", "", "Cookie", cookie), next)
 	var handlerErr caddyhttp.HandlerError
 	if !errors.As(err, &handlerErr) || handlerErr.StatusCode != http.StatusTooEarly || forwarded != 0 {
 		t.Errorf("a clearance in early data: %v, %d forwarded", err, forwarded)
 	}
 	for range 2 { // its one use is still there, once
-		if _, err := over(true, prepared("GET", "/login", "", "Cookie", cookie), next); err != nil || forwarded != 1 {
+		if _, err := over(true, harness.Prepared("GET", "/login", "", "Cookie", cookie), next); err != nil || forwarded != 1 {
 			t.Errorf("after the handshake: %v, %d forwarded", err, forwarded)
 		}
 	}
@@ -318,12 +267,12 @@ func TestEarlyDataAtTheEndpoints(t *testing.T) {
 // TestChallengesAreLimitedPerClient: a client prefix has 600 challenges and
 // pages a minute, and what it does with them costs nobody else any.
 func TestChallengesAreLimitedPerClient(t *testing.T) {
-	handler, _ := handlerWithClearance(t, `{"ttl": "30m"}`)
+	handler, _ := harness.HandlerWithClearance(t, `{"ttl": "30m"}`)
 	get := func(endpoint, clientIP string) *httptest.ResponseRecorder {
-		r := prepared("GET", "/.captcha/default/"+endpoint, "")
+		r := harness.Prepared("GET", "/.captcha/default/"+endpoint, "")
 		caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, clientIP)
 		w := httptest.NewRecorder()
-		if err := handler.ServeHTTP(w, r, nothing); err != nil {
+		if err := handler.ServeHTTP(w, r, harness.Nothing); err != nil {
 			t.Fatal(err)
 		}
 		return w
@@ -353,7 +302,7 @@ func TestChallengesAreLimitedPerClient(t *testing.T) {
 	}
 	// Its proofs are counted elsewhere.
 	w = httptest.NewRecorder()
-	if err := handler.ServeHTTP(w, verifyRequest(freshProofs(1)), nothing); err != nil || w.Code != http.StatusNoContent {
+	if err := handler.ServeHTTP(w, harness.VerifyRequest(harness.FreshProofs(1)), harness.Nothing); err != nil || w.Code != http.StatusNoContent {
 		t.Errorf("verify: %v, status %d: %s", err, w.Code, w.Body)
 	}
 }
@@ -363,55 +312,55 @@ func TestChallengesAreLimitedPerClient(t *testing.T) {
 // them.
 func TestNothingOfClearancesIsShown(t *testing.T) {
 	const key, oldKey = "canary-key-of-sixteen-and-more", "canary-old-key-of-sixteen"
-	g := newGate(t)
-	site := g.captcha(geetestV4, "clearance 30m {\nmax_uses 2\n}", "refusal auto") + g.proxy()
-	caddyfile := strings.Replace(g.caddyfile(site), globals, globals+"captcha {\nkey "+key+" "+oldKey+"\n}\n", 1)
-	caddyfile = strings.Replace(caddyfile, "output file "+g.logs+"\n", "output file "+g.logs+"\nlevel DEBUG\n", 1)
-	run(t, caddyfile)
-	g.url = "http://" + address(t, "srv0")
+	g := harness.NewGate(t)
+	site := g.Captcha(harness.GeeTestV4, "clearance 30m {\nmax_uses 2\n}", "refusal auto") + g.Proxy()
+	caddyfile := strings.Replace(g.Caddyfile(site), harness.Globals, harness.Globals+"captcha {\nkey "+key+" "+oldKey+"\n}\n", 1)
+	caddyfile = strings.Replace(caddyfile, "output file "+g.LogFile+"\n", "output file "+g.LogFile+"\nlevel DEBUG\n", 1)
+	harness.Run(t, caddyfile)
+	g.URL = "http://" + harness.Address(t, "srv0")
 
-	secrets := []string{key, oldKey, v4Key}
+	secrets := []string{key, oldKey, harness.V4Key}
 	var answers strings.Builder
 	sent := 0
-	keep := func(a answer) {
+	keep := func(a harness.Answer) {
 		sent++
-		answers.WriteString(a.body)
+		answers.WriteString(a.Text)
 		header := a.Header.Clone()
 		header.Del("Set-Cookie")
 		_ = header.Write(&answers)
 	}
 	try := func() {
-		proof := g.solve(geetestV4)
+		proof := g.Proof(harness.GeeTestV4)
 		secrets = append(secrets, proof.Get("pass_token"), proof.Get("lot_number"), proof.Get("captcha_output"))
 		for range 2 {
-			a := g.at("POST", "verify", proof.Encode(), "Content-Type", formType)
+			a := g.At("POST", "verify", proof.Encode(), "Content-Type", harness.FormType)
 			keep(a)
 			for _, c := range a.Cookies() {
 				secrets = append(secrets, c.Value)
 				for range 3 {
-					keep(g.getCleared(pair(c)))
-					keep(g.getCleared(pair(c), navigate("en")...))
+					keep(g.GetCleared(harness.Pair(c)))
+					keep(g.GetCleared(harness.Pair(c), harness.Navigate("en")...))
 				}
-				keep(g.getCleared(pair(c)[:len(pair(c))-8], navigate("en")...))
-				keep(send(t, newRequest(t, "GET", g.url+"/.captcha/default/page", "", "Cookie", pair(c))))
-				keep(send(t, newRequest(t, "GET", g.url+"/.captcha/default/nonsense", "", "Cookie", pair(c))))
+				keep(g.GetCleared(harness.Pair(c)[:len(harness.Pair(c))-8], harness.Navigate("en")...))
+				keep(harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/.captcha/default/page", "", "Cookie", harness.Pair(c))))
+				keep(harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/.captcha/default/nonsense", "", "Cookie", harness.Pair(c))))
 			}
 		}
-		keep(g.at("POST", "verify", proof.Encode()+"&lot_number=x", "Content-Type", formType))
-		keep(g.at("POST", "verify", proof.Encode()[:20], "Content-Type", formType))
-		keep(g.at("GET", "challenge", ""))
+		keep(g.At("POST", "verify", proof.Encode()+"&lot_number=x", "Content-Type", harness.FormType))
+		keep(g.At("POST", "verify", proof.Encode()[:20], "Content-Type", harness.FormType))
+		keep(g.At("GET", "challenge", ""))
 	}
 	try()
-	g.Fail(respond(500, "x"))
+	g.Fail(harness.Respond(500, "x"))
 	try()
-	g.Fail(respond(200, "{"))
+	g.Fail(harness.Respond(200, "{"))
 	try()
 	g.Heal()
 	try()
-	awaitEntries(t, g, "handled request", sent)
-	metrics := gather(t)
+	harness.AwaitEntries(t, g, "handled request", sent)
+	metrics := harness.Metrics(t)
 	for _, secret := range secrets {
-		for sink, text := range map[string]string{"log": g.log(), "answers": answers.String(), "metrics": metrics} {
+		for sink, text := range map[string]string{"log": g.Log(), "answers": answers.String(), "metrics": metrics} {
 			if strings.Contains(text, secret) {
 				t.Errorf("%q is in the %s", secret, sink)
 			}
@@ -420,7 +369,7 @@ func TestNothingOfClearancesIsShown(t *testing.T) {
 	if len(secrets) < 3+4*3+2 {
 		t.Fatal("there were no clearances")
 	}
-	if log := g.log(); !strings.Contains(log, `"level":"debug"`) || !strings.Contains(log, "captcha refused") || !strings.Contains(answers.String(), "used_up") {
+	if log := g.Log(); !strings.Contains(log, `"level":"debug"`) || !strings.Contains(log, "captcha refused") || !strings.Contains(answers.String(), "used_up") {
 		t.Error("the sinks were not written")
 	}
 }
@@ -428,7 +377,7 @@ func TestNothingOfClearancesIsShown(t *testing.T) {
 // TestAStorageThatCannotBeReadIsALoadError, and nothing is served without keys
 // or with others.
 func TestAStorageThatCannotBeReadIsALoadError(t *testing.T) {
-	g := newGate(t)
+	g := harness.NewGate(t)
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -437,11 +386,11 @@ func TestAStorageThatCannotBeReadIsALoadError(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "captcha", "keys", "master"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	run(t, g.withGlobals("storage file_system "+t.TempDir()))
-	g.url = "http://" + address(t, "srv0")
-	cookie := g.cookie()
+	harness.Run(t, g.WithGlobals("storage file_system "+t.TempDir()))
+	g.URL = "http://" + harness.Address(t, "srv0")
+	cookie := g.Cookie()
 	for _, storage := range []string{file, dir} {
-		config, err := adapt(g.withGlobals("storage file_system " + storage))
+		config, err := harness.Adapt(g.WithGlobals("storage file_system " + storage))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -452,7 +401,7 @@ func TestAStorageThatCannotBeReadIsALoadError(t *testing.T) {
 		if !strings.Contains(err.Error(), "captcha/keys/master in Caddy's storage") {
 			t.Errorf("the error is %q", err)
 		}
-		if !g.passes(cookie) {
+		if !g.Passes(cookie) {
 			t.Error("the config that was running is gone")
 		}
 	}

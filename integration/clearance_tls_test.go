@@ -15,104 +15,104 @@ import (
 	"github.com/quic-go/quic-go/http3"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
 // secureVersions returns a client for every version of HTTP over TLS.
-func (b *testbed) secureVersions() []version {
-	config := &tls.Config{RootCAs: b.roots, ServerName: gateHost}
+func secureVersions(b *harness.Testbed) []harness.Version {
+	config := &tls.Config{RootCAs: b.Roots, ServerName: harness.GateHost}
 	h1 := &http.Transport{TLSClientConfig: config.Clone()} // without HTTP/2, which a config of one's own turns off
 	h2 := &http.Transport{TLSClientConfig: config.Clone(), ForceAttemptHTTP2: true}
 	h3 := &http3.Transport{TLSClientConfig: config}
-	b.t.Cleanup(func() {
+	b.T.Cleanup(func() {
 		h1.CloseIdleConnections()
 		h2.CloseIdleConnections()
 		h3.Close()
 	})
-	url := "https://" + b.secure
-	return []version{{"HTTP/1.1", url, h1}, {"HTTP/2.0", url, h2}, {"HTTP/3.0", url, h3}}
+	url := "https://" + b.Secure
+	return []harness.Version{{Name: "HTTP/1.1", URL: url, RoundTripper: h1}, {Name: "HTTP/2.0", URL: url, RoundTripper: h2}, {Name: "HTTP/3.0", URL: url, RoundTripper: h3}}
 }
 
-// visit sends a request to gateHost over one version of HTTP.
-func (b *testbed) visit(v version, method, path, body string, header ...string) answer {
-	b.t.Helper()
-	request := newRequest(b.t, method, v.url+path, body, header...)
-	request.Host = gateHost
+// visit sends a request to GateHost over one version of HTTP.
+func visit(b *harness.Testbed, v harness.Version, method, path, body string, header ...string) harness.Answer {
+	b.T.Helper()
+	request := harness.NewRequest(b.T, method, v.URL+path, body, header...)
+	request.Host = harness.GateHost
 	response, err := v.RoundTrip(request)
 	if err != nil {
-		b.t.Fatalf("%s over %s: %v", path, v.name, err)
+		b.T.Fatalf("%s over %s: %v", path, v.Name, err)
 	}
 	defer response.Body.Close()
-	if !strings.HasPrefix(v.name, response.Proto) {
-		b.t.Fatalf("%s was answered in %s", v.name, response.Proto)
+	if !strings.HasPrefix(v.Name, response.Proto) {
+		b.T.Fatalf("%s was answered in %s", v.Name, response.Proto)
 	}
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
-		b.t.Fatal(err)
+		b.T.Fatal(err)
 	}
-	return answer{response, string(text)}
+	return harness.Answer{Response: response, Text: string(text)}
 }
 
 // clearOver gets a clearance over one version of HTTP.
-func (b *testbed) clearOver(v version) *http.Cookie {
-	b.t.Helper()
-	a := b.visit(v, "POST", "/.captcha/default/verify", b.solve(geetestV4).Encode(), "Content-Type", formType)
+func clearOver(b *harness.Testbed, v harness.Version) *http.Cookie {
+	b.T.Helper()
+	a := visit(b, v, "POST", "/.captcha/default/verify", b.Proof(harness.GeeTestV4).Encode(), "Content-Type", harness.FormType)
 	if a.StatusCode != http.StatusNoContent || len(a.Cookies()) != 1 {
-		b.t.Fatalf("%s: verify answered %d with cookies %v: %s", v.name, a.StatusCode, a.Cookies(), a.body)
+		b.T.Fatalf("%s: verify answered %d with cookies %v: %s", v.Name, a.StatusCode, a.Cookies(), a.Text)
 	}
 	return a.Cookies()[0]
 }
-
-const secureName, plainName = "__Host-captcha-default", "captcha-default"
 
 // TestSecureClearances: over https the cookie is one that no sibling domain and
 // nobody on the network can set, and the two kinds of clearance are worth
 // nothing in each other's place.
 func TestSecureClearances(t *testing.T) {
-	b := newTestbed(t, "clearance 30m", "refusal problem")
-	plain := b.versions()[0]
-	open := b.clearOver(plain)
-	if open.Name != plainName || open.Secure {
+	b := harness.NewTestbed(t, "clearance 30m", "refusal problem")
+	plain := b.Versions()[0]
+	open := clearOver(b, plain)
+	if open.Name != harness.PlainName || open.Secure {
 		t.Errorf("over http the cookie is %s", open.Raw)
 	}
-	forwarded := func(what string, v version, reason, cookies string) {
+	forwarded := func(what string, v harness.Version, reason, cookies string) {
 		t.Helper()
-		before := b.begun.Load()
-		a := b.visit(v, "GET", "/", "", "Cookie", cookies)
+		before := b.Begun.Load()
+		a := visit(b, v, "GET", "/", "", "Cookie", cookies)
 		if reason == "" {
-			if a.StatusCode != 200 || b.begun.Load() != before+1 {
-				t.Errorf("%s over %s: status %d", what, v.name, a.StatusCode)
+			if a.StatusCode != 200 || b.Begun.Load() != before+1 {
+				t.Errorf("%s over %s: status %d", what, v.Name, a.StatusCode)
 				return
 			}
-			if got := (<-b.arrivals).Header.Get("Cookie"); got != "" {
-				t.Errorf("%s over %s: the app got the cookies %q", what, v.name, got)
+			if got := (<-b.Arrivals).Header.Get("Cookie"); got != "" {
+				t.Errorf("%s over %s: the app got the cookies %q", what, v.Name, got)
 			}
 			return
 		}
-		if a.StatusCode != 403 || b.begun.Load() != before {
-			t.Errorf("%s over %s: status %d", what, v.name, a.StatusCode)
+		if a.StatusCode != 403 || b.Begun.Load() != before {
+			t.Errorf("%s over %s: status %d", what, v.Name, a.StatusCode)
 			return
 		}
-		if got := a.problem(t)["reason"]; got != reason {
-			t.Errorf("%s over %s: reason %v, want %s", what, v.name, got, reason)
+		if got := a.Problem(t)["reason"]; got != reason {
+			t.Errorf("%s over %s: reason %v, want %s", what, v.Name, got, reason)
 		}
 	}
-	forwarded("the plain cookie", plain, "", plainName+"="+open.Value)
-	secureVersions := b.secureVersions()
+	forwarded("the plain cookie", plain, "", harness.PlainName+"="+open.Value)
+	secureVersions := secureVersions(b)
 	for _, issued := range secureVersions {
-		c := b.clearOver(issued)
-		if c.Name != secureName || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != http.SameSiteLaxMode {
-			t.Errorf("over %s the cookie is %s", issued.name, c.Raw)
+		c := clearOver(b, issued)
+		if c.Name != harness.SecureName || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != http.SameSiteLaxMode {
+			t.Errorf("over %s the cookie is %s", issued.Name, c.Raw)
 		}
 		for _, v := range secureVersions {
-			forwarded("the secure cookie", v, "", secureName+"="+c.Value)
+			forwarded("the secure cookie", v, "", harness.SecureName+"="+c.Value)
 		}
-		forwarded("the secure cookie", plain, "none", secureName+"="+c.Value)
-		forwarded("the secure clearance in the plain cookie", plain, "invalid", plainName+"="+c.Value)
-		forwarded("the plain cookie", issued, "none", plainName+"="+open.Value)
-		forwarded("the plain clearance in the secure cookie", issued, "invalid", secureName+"="+open.Value)
-		forwarded("the secure clearance in the plain cookie", issued, "none", plainName+"="+c.Value)
-		forwarded("both", issued, "", plainName+"="+open.Value+"; "+secureName+"="+c.Value)
-		forwarded("both", plain, "", secureName+"="+c.Value+"; "+plainName+"="+open.Value)
+		forwarded("the secure cookie", plain, "none", harness.SecureName+"="+c.Value)
+		forwarded("the secure clearance in the plain cookie", plain, "invalid", harness.PlainName+"="+c.Value)
+		forwarded("the plain cookie", issued, "none", harness.PlainName+"="+open.Value)
+		forwarded("the plain clearance in the secure cookie", issued, "invalid", harness.SecureName+"="+open.Value)
+		forwarded("the secure clearance in the plain cookie", issued, "none", harness.PlainName+"="+c.Value)
+		forwarded("both", issued, "", harness.PlainName+"="+open.Value+"; "+harness.SecureName+"="+c.Value)
+		forwarded("both", plain, "", harness.SecureName+"="+c.Value+"; "+harness.PlainName+"="+open.Value)
 	}
 }
 
@@ -137,38 +137,38 @@ func TestSecureBehindAProxy(t *testing.T) {
 		{"untrusted", []string{"https"}, false},
 	} {
 		t.Run(c.proxy+" "+strings.Join(c.header, "+"), func(t *testing.T) {
-			g := newGate(t)
+			g := harness.NewGate(t)
 			trusted := "127.0.0.0/8"
 			if c.proxy != "trusted" {
 				trusted = "192.0.2.0/24"
 			}
-			run(t, strings.Replace(g.caddyfile(g.captcha(geetestV4, "clearance 30m")+g.proxy()), globals,
-				globals+"servers {\ntrusted_proxies static "+trusted+"\ntrusted_proxies_strict\n}\n", 1))
-			g.url = "http://" + address(t, "srv0")
+			harness.Run(t, strings.Replace(g.Caddyfile(g.Captcha(harness.GeeTestV4, "clearance 30m")+g.Proxy()), harness.Globals,
+				harness.Globals+"servers {\ntrusted_proxies static "+trusted+"\ntrusted_proxies_strict\n}\n", 1))
+			g.URL = "http://" + harness.Address(t, "srv0")
 			var header []string
 			for _, value := range c.header {
 				header = append(header, "X-Forwarded-Proto", value)
 			}
-			cookie := g.clear(geetestV4, header...)
-			want := plainName
+			cookie := g.Clear(harness.GeeTestV4, header...)
+			want := harness.PlainName
 			if c.secure {
-				want = secureName
+				want = harness.SecureName
 			}
 			if cookie.Name != want || cookie.Secure != c.secure {
 				t.Fatalf("the cookie is %s", cookie.Raw)
 			}
-			g.wantPassed(g.getCleared(cookie.Name+"="+cookie.Value, header...))
+			g.WantPassed(g.GetCleared(cookie.Name+"="+cookie.Value, header...))
 			if c.secure {
-				g.want(g.getCleared(cookie.Name+"="+cookie.Value), 403, "missing")
+				g.Want(g.GetCleared(cookie.Name+"="+cookie.Value), 403, "missing")
 			}
 		})
 	}
 }
 
 // exchange sends the text over a connection of its own and returns the answer.
-func exchange(t *testing.T, addr, text string) answer {
+func exchange(t *testing.T, addr, text string) harness.Answer {
 	t.Helper()
-	conn := dial(t, addr)
+	conn := harness.Dial(t, addr)
 	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
 	}
@@ -178,12 +178,12 @@ func exchange(t *testing.T, addr, text string) answer {
 // TestAClearanceIsForTheHostInTheRequest asks with one clearance under all
 // spellings of hosts and of request targets that name one.
 func TestAClearanceIsForTheHostInTheRequest(t *testing.T) {
-	g := newGate(t)
-	g.run(g.captcha(geetestV4, "clearance 30m", "refusal problem") + g.proxy())
-	addr := strings.TrimPrefix(g.url, "http://")
-	verify := func(start, host string) answer {
-		body := g.solve(geetestV4).Encode()
-		return exchange(t, addr, start+"\r\n"+host+"Content-Type: "+formType+"\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\nConnection: close\r\n\r\n"+body)
+	g := harness.NewGate(t)
+	g.Run(g.Captcha(harness.GeeTestV4, "clearance 30m", "refusal problem") + g.Proxy())
+	addr := strings.TrimPrefix(g.URL, "http://")
+	verify := func(start, host string) harness.Answer {
+		body := g.Proof(harness.GeeTestV4).Encode()
+		return exchange(t, addr, start+"\r\n"+host+"Content-Type: "+harness.FormType+"\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\nConnection: close\r\n\r\n"+body)
 	}
 	const path = "/.captcha/default/verify"
 	for _, issued := range []struct {
@@ -255,28 +255,28 @@ func TestAClearanceIsForTheHostInTheRequest(t *testing.T) {
 	} {
 		a := verify(issued.start, issued.host)
 		if a.StatusCode != 204 || len(a.Cookies()) != 1 {
-			t.Fatalf("%s: verify answered %d with cookies %v: %s", issued.name, a.StatusCode, a.Cookies(), a.body)
+			t.Fatalf("%s: verify answered %d with cookies %v: %s", issued.name, a.StatusCode, a.Cookies(), a.Text)
 		}
 		if domain := a.Cookies()[0].Domain; domain != "" {
 			t.Errorf("%s: the cookie is for the domain %q", issued.name, domain)
 		}
 		cookie := "Cookie: " + a.Cookies()[0].Name + "=" + a.Cookies()[0].Value + "\r\nConnection: close\r\n\r\n"
 		for _, request := range issued.good {
-			if a := exchange(t, addr, request+cookie); a.StatusCode != 200 || len(g.seen()) != 1 {
-				t.Errorf("%s: %q: status %d: %s", issued.name, request, a.StatusCode, a.body)
+			if a := exchange(t, addr, request+cookie); a.StatusCode != 200 || len(g.Seen()) != 1 {
+				t.Errorf("%s: %q: status %d: %s", issued.name, request, a.StatusCode, a.Text)
 			}
 		}
 		for _, request := range issued.other {
 			a := exchange(t, addr, request+cookie)
-			if seen := g.seen(); len(seen) != 0 || a.StatusCode != 403 && a.StatusCode != 400 {
+			if seen := g.Seen(); len(seen) != 0 || a.StatusCode != 403 && a.StatusCode != 400 {
 				t.Errorf("%s: %q: status %d, the app saw %q", issued.name, request, a.StatusCode, seen)
 			}
-			if a.StatusCode == 403 && a.problem(t)["reason"] != "invalid" {
-				t.Errorf("%s: %q: %s", issued.name, request, a.body)
+			if a.StatusCode == 403 && a.Problem(t)["reason"] != "invalid" {
+				t.Errorf("%s: %q: %s", issued.name, request, a.Text)
 			}
 		}
 		for _, request := range issued.refused {
-			if a := exchange(t, addr, request+cookie); a.StatusCode != 400 || len(g.seen()) != 0 {
+			if a := exchange(t, addr, request+cookie); a.StatusCode != 400 || len(g.Seen()) != 0 {
 				t.Errorf("%s: %q: status %d", issued.name, request, a.StatusCode)
 			}
 		}
@@ -286,10 +286,10 @@ func TestAClearanceIsForTheHostInTheRequest(t *testing.T) {
 // TestAClearanceIsForTheAuthority: in HTTP/2 the host is the :authority, and
 // the Host field only where there is none.
 func TestAClearanceIsForTheAuthority(t *testing.T) {
-	g := newGate(t)
-	run(t, strings.Replace(g.caddyfile(g.captcha(geetestV4, "clearance 30m", "refusal problem")+g.proxy()), globals, globals+"servers {\nprotocols h1 h2c\n}\n", 1))
-	g.url = "http://" + address(t, "srv0")
-	cookie := g.cookie() // for example.com
+	g := harness.NewGate(t)
+	harness.Run(t, strings.Replace(g.Caddyfile(g.Captcha(harness.GeeTestV4, "clearance 30m", "refusal problem")+g.Proxy()), harness.Globals, harness.Globals+"servers {\nprotocols h1 h2c\n}\n", 1))
+	g.URL = "http://" + harness.Address(t, "srv0")
+	cookie := g.Cookie() // for example.com
 	for _, c := range []struct {
 		authority, host, status string
 	}{
@@ -303,8 +303,8 @@ func TestAClearanceIsForTheAuthority(t *testing.T) {
 		{"example.com.", "", "403"},
 		{"", "", "403"},
 	} {
-		status := h2Status(t, strings.TrimPrefix(g.url, "http://"), c.authority, c.host, cookie)
-		seen := g.seen()
+		status := h2Status(t, strings.TrimPrefix(g.URL, "http://"), c.authority, c.host, cookie)
+		seen := g.Seen()
 		if c.status == "200" && (status != "200" || len(seen) != 1) {
 			t.Errorf("authority %q, host %q: status %q", c.authority, c.host, status)
 		}
@@ -320,7 +320,7 @@ func TestAClearanceIsForTheAuthority(t *testing.T) {
 // the answer, or "reset".
 func h2Status(t *testing.T, addr, authority, host, cookie string) string {
 	t.Helper()
-	conn := dial(t, addr)
+	conn := harness.Dial(t, addr)
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
 	for _, field := range []hpack.HeaderField{
@@ -366,7 +366,7 @@ func h2Status(t *testing.T, addr, authority, host, cookie string) string {
 }
 
 // readAnswer reads the answer to the request in text.
-func readAnswer(t *testing.T, conn net.Conn, text string) answer {
+func readAnswer(t *testing.T, conn net.Conn, text string) harness.Answer {
 	t.Helper()
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -377,5 +377,5 @@ func readAnswer(t *testing.T, conn net.Conn, text string) answer {
 	if err != nil {
 		t.Fatalf("reading the answer to %q: %v", text, err)
 	}
-	return answer{response, string(body)}
+	return harness.Answer{Response: response, Text: string(body)}
 }

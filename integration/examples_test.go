@@ -18,7 +18,7 @@ import (
 // TestExamples: the example files are formatted, and adapt and validate as
 // they are.
 func TestExamples(t *testing.T) {
-	t.Setenv("GEETEST_CAPTCHA_KEY", v4Key)
+	t.Setenv("GEETEST_CAPTCHA_KEY", harness.V4Key)
 	for _, name := range []string{"Caddyfile.example", "examples/Caddyfile"} {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile(harness.Path(t, name))
@@ -35,7 +35,7 @@ func TestExamples(t *testing.T) {
 
 func validateCaddyfile(t *testing.T, text string) {
 	t.Helper()
-	adapted, err := adapt(text)
+	adapted, err := harness.Adapt(text)
 	if err != nil {
 		t.Fatalf("adapting: %v", err)
 	}
@@ -50,7 +50,7 @@ func validateCaddyfile(t *testing.T, text string) {
 
 // TestReadmeCaddyfile: the whole Caddyfiles in the README validate as they are.
 func TestReadmeCaddyfile(t *testing.T) {
-	t.Setenv("GEETEST_CAPTCHA_KEY", v4Key)
+	t.Setenv("GEETEST_CAPTCHA_KEY", harness.V4Key)
 	readme, err := os.ReadFile(harness.Path(t, "README.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -88,27 +88,27 @@ func TestExampleDemo(t *testing.T) {
 		demo = strings.ReplaceAll(demo, "localhost:"+port, "localhost:"+free)
 		base[port] = "http://localhost:" + free
 	}
-	run(t, demo)
-	for path, provider := range map[string]string{"/v4/login": geetestV4, "/v3/login": geetestV3, "/tencent/login": tencent} {
-		post := func(body string) answer {
-			return send(t, newRequest(t, "POST", base["8080"]+path, body, "Content-Type", formType))
+	harness.Run(t, demo)
+	for path, provider := range map[string]string{"/v4/login": harness.GeeTestV4, "/v3/login": harness.GeeTestV3, "/tencent/login": harness.Tencent} {
+		post := func(body string) harness.Answer {
+			return harness.Send(t, harness.NewRequest(t, "POST", base["8080"]+path, body, "Content-Type", harness.FormType))
 		}
 		if a := post("user=alice"); a.StatusCode != 403 || a.Header.Get("Captcha-Outcome") != "missing" || a.Header.Get("Content-Type") != "application/problem+json" {
-			t.Errorf("%s without a proof: %d %s", path, a.StatusCode, a.body)
+			t.Errorf("%s without a proof: %d %s", path, a.StatusCode, a.Text)
 		}
-		proof := send(t, newRequest(t, "POST", base["8081"]+"/solve/"+provider+"?format=form", "")).body
-		if a := post("user=alice&" + proof); a.StatusCode != 200 || !strings.Contains(a.body, "alice") {
-			t.Errorf("%s with a proof: %d %s", path, a.StatusCode, a.body)
+		proof := harness.Send(t, harness.NewRequest(t, "POST", base["8081"]+"/solve/"+provider+"?format=form", "")).Text
+		if a := post("user=alice&" + proof); a.StatusCode != 200 || !strings.Contains(a.Text, "alice") {
+			t.Errorf("%s with a proof: %d %s", path, a.StatusCode, a.Text)
 		}
 		if a := post("user=alice&" + proof); a.StatusCode != 403 || a.Header.Get("Captcha-Outcome") != "replayed" {
-			t.Errorf("%s with the same proof: %d %s", path, a.StatusCode, a.body)
+			t.Errorf("%s with the same proof: %d %s", path, a.StatusCode, a.Text)
 		}
 		values, err := url.ParseQuery(proof)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a := post(madeUp(values).Encode()); a.StatusCode != 403 || a.Header.Get("Captcha-Outcome") != "rejected" {
-			t.Errorf("%s with a made-up proof: %d %s", path, a.StatusCode, a.body)
+		if a := post(harness.MadeUp(values).Encode()); a.StatusCode != 403 || a.Header.Get("Captcha-Outcome") != "rejected" {
+			t.Errorf("%s with a made-up proof: %d %s", path, a.StatusCode, a.Text)
 		}
 	}
 }

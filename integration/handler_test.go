@@ -14,6 +14,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
 // TestNoSecretInTheHandler: what Caddy's tracing would log of the handler, or
@@ -21,12 +23,12 @@ import (
 func TestNoSecretInTheHandler(t *testing.T) {
 	t.Setenv("CAPTCHA_TEST_SECRET", "canary-expanded")
 	for name, verifier := range map[string]string{
-		geetestV4: `{"provider": "geetest_v4", "captcha_id": "x", "captcha_key": "%s"}`,
-		geetestV3: `{"provider": "geetest_v3", "captcha_id": "x", "captcha_key": "%s"}`,
-		tencent:   `{"provider": "tencent", "site": "cn", "captcha_app_id": "1", "app_secret_key": "%[1]s", "secret_id": "%[1]s", "secret_key": "%[1]s"}`,
+		harness.GeeTestV4: `{"provider": "geetest_v4", "captcha_id": "x", "captcha_key": "%s"}`,
+		harness.GeeTestV3: `{"provider": "geetest_v3", "captcha_id": "x", "captcha_key": "%s"}`,
+		harness.Tencent:   `{"provider": "tencent", "site": "cn", "captcha_app_id": "1", "app_secret_key": "%[1]s", "secret_id": "%[1]s", "secret_key": "%[1]s"}`,
 	} {
 		for _, key := range []string{"canary-literal", "{env.CAPTCHA_TEST_SECRET}"} {
-			handler := provision(t, fmt.Sprintf(`{"verifier": `+verifier+`}`, key))
+			handler := harness.Provision(t, fmt.Sprintf(`{"verifier": `+verifier+`}`, key))
 			text, err := json.Marshal(handler)
 			if err != nil {
 				t.Fatal(err)
@@ -41,14 +43,14 @@ func TestNoSecretInTheHandler(t *testing.T) {
 // TestEarlyData: before the TLS handshake is complete the client's address is
 // not known, and nothing is decided by it.
 func TestEarlyData(t *testing.T) {
-	provider := httptest.NewServer(yes)
+	provider := httptest.NewServer(harness.Vouch)
 	t.Cleanup(provider.Close)
-	handler := provision(t, captchaJSON(provider.URL))
+	handler := harness.Provision(t, harness.CaptchaJSON(provider.URL))
 	forwarded := 0
 	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { forwarded++; return nil })
 
-	proof := freshProofs(1)
-	early := v4Request(proof, "192.0.2.1")
+	proof := harness.FreshProofs(1)
+	early := harness.V4Request(proof, "192.0.2.1")
 	early.TLS = &tls.ConnectionState{HandshakeComplete: false}
 	err := handler.ServeHTTP(httptest.NewRecorder(), early, next)
 	var handlerErr caddyhttp.HandlerError
@@ -56,7 +58,7 @@ func TestEarlyData(t *testing.T) {
 		t.Errorf("early data: %v, %d forwarded", err, forwarded)
 	}
 	// The client sends it again after the handshake, as it should.
-	late := v4Request(proof, "192.0.2.1")
+	late := harness.V4Request(proof, "192.0.2.1")
 	late.TLS = &tls.ConnectionState{HandshakeComplete: true}
 	if err := handler.ServeHTTP(httptest.NewRecorder(), late, next); err != nil || forwarded != 1 {
 		t.Errorf("after the handshake: %v, %d forwarded", err, forwarded)
@@ -71,16 +73,16 @@ func TestCanceled(t *testing.T) {
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		called <- struct{}{}
 		<-hold
-		yes(w, r)
+		harness.Vouch(w, r)
 	}))
 	t.Cleanup(provider.Close)
-	handler := provision(t, captchaJSON(provider.URL))
+	handler := harness.Provision(t, harness.CaptchaJSON(provider.URL))
 	forwarded := 0
 	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { forwarded++; return nil })
 
 	ctx, leave := context.WithCancel(t.Context())
-	proof := freshProofs(1)
-	first := v4Request(proof, "192.0.2.1")
+	proof := harness.FreshProofs(1)
+	first := harness.V4Request(proof, "192.0.2.1")
 	first = first.WithContext(valuesOf{ctx, first.Context()})
 	go func() {
 		<-called
@@ -97,7 +99,7 @@ func TestCanceled(t *testing.T) {
 		t.Errorf("outcome %q", outcome)
 	}
 	for i, want := range []int{1, 1} {
-		if err := handler.ServeHTTP(httptest.NewRecorder(), v4Request(proof, "192.0.2.1"), next); err != nil || forwarded != want {
+		if err := handler.ServeHTTP(httptest.NewRecorder(), harness.V4Request(proof, "192.0.2.1"), next); err != nil || forwarded != want {
 			t.Errorf("request %d after it: %v, %d forwarded, want %d", i, err, forwarded, want)
 		}
 	}
@@ -117,12 +119,12 @@ func (v valuesOf) Value(key any) any { return v.values.Value(key) }
 // TestErrorsOfNextAreReturnedUnchanged, and what failed upstream has spent its
 // proof all the same.
 func TestErrorsOfNextAreReturnedUnchanged(t *testing.T) {
-	provider := httptest.NewServer(yes)
+	provider := httptest.NewServer(harness.Vouch)
 	t.Cleanup(provider.Close)
-	handler := provision(t, captchaJSON(provider.URL))
+	handler := harness.Provision(t, harness.CaptchaJSON(provider.URL))
 	failure := errors.New("upstream")
-	proof := freshProofs(2)
-	err := handler.ServeHTTP(httptest.NewRecorder(), v4Request(proof, "192.0.2.1"),
+	proof := harness.FreshProofs(2)
+	err := handler.ServeHTTP(httptest.NewRecorder(), harness.V4Request(proof, "192.0.2.1"),
 		caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return failure }))
 	if err != failure {
 		t.Errorf("got %v", err)
@@ -133,13 +135,13 @@ func TestErrorsOfNextAreReturnedUnchanged(t *testing.T) {
 				t.Error("the panic of the next handler is gone")
 			}
 		}()
-		_ = handler.ServeHTTP(httptest.NewRecorder(), v4Request(n, "192.0.2.1"),
+		_ = handler.ServeHTTP(httptest.NewRecorder(), harness.V4Request(n, "192.0.2.1"),
 			caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }))
 	}
 	panics(proof + 1)
 	for n := range 2 {
 		w := httptest.NewRecorder()
-		if err := handler.ServeHTTP(w, v4Request(proof+n, "192.0.2.1"), nothing); err != nil || w.Code != 403 {
+		if err := handler.ServeHTTP(w, harness.V4Request(proof+n, "192.0.2.1"), harness.Nothing); err != nil || w.Code != 403 {
 			t.Errorf("the proof after a failure upstream: %v, status %d", err, w.Code)
 		}
 	}
@@ -147,8 +149,8 @@ func TestErrorsOfNextAreReturnedUnchanged(t *testing.T) {
 
 // TestMatcherErrorIsReturned: a matcher that cannot say refuses.
 func TestMatcherErrorIsReturned(t *testing.T) {
-	handler := provision(t, `{"match": [{"remote_ip": {"ranges": ["192.0.2.0/24"]}}], `+captchaJSON("http://127.0.0.1:1")[1:])
-	r := v4Request(freshProofs(1), "192.0.2.1")
+	handler := harness.Provision(t, `{"match": [{"remote_ip": {"ranges": ["192.0.2.0/24"]}}], `+harness.CaptchaJSON("http://127.0.0.1:1")[1:])
+	r := harness.V4Request(harness.FreshProofs(1), "192.0.2.1")
 	r.TLS = &tls.ConnectionState{HandshakeComplete: false} // Caddy's IP matchers answer 425 to it
 	err := handler.ServeHTTP(httptest.NewRecorder(), r,
 		caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { t.Error("forwarded"); return nil }))
@@ -170,7 +172,7 @@ func TestMatchersSeeTheOriginalThroughACopy(t *testing.T) {
 		`{http.request.method} == 'POST'`, `{http.request.uri.path} == '/login'`, `{http.request.uri} == '/login?a=b'`,
 		`{http.request.uri.query} == 'a=b'`, `{http.request.uri.query.a} == 'b'`,
 	} {
-		handler := provision(t, `{"match": [{"expression": `+fmt.Sprintf("%q", expression)+`}], `+captchaJSON("http://127.0.0.1:1")[1:])
+		handler := harness.Provision(t, `{"match": [{"expression": `+fmt.Sprintf("%q", expression)+`}], `+harness.CaptchaJSON("http://127.0.0.1:1")[1:])
 		r := caddyhttp.PrepareRequest(httptest.NewRequest("POST", "/login?a=b", nil), caddy.NewReplacer(), httptest.NewRecorder(), nil)
 		r.Method, r.RequestURI, r.URL.Path, r.URL.RawQuery = "GET", "/index.php", "/index.php", ""
 		copied := r.WithContext(t.Context())
@@ -192,16 +194,16 @@ func TestMatchersSeeTheOriginalThroughACopy(t *testing.T) {
 // and the address is the client's, not the proxy's.
 func TestSpoofableAddresses(t *testing.T) {
 	for strict, warnings := range map[string]int{"": 1, "trusted_proxies_strict": 0} {
-		g := newGate(t)
-		config := g.caddyfile(g.captcha(tencent) + g.proxy())
+		g := harness.NewGate(t)
+		config := g.Caddyfile(g.Captcha(harness.Tencent) + g.Proxy())
 		config = strings.Replace(config, "{\n", "{\nservers {\ntrusted_proxies static 127.0.0.0/8\n"+strict+"\n}\n", 1)
-		run(t, config)
-		g.url = "http://" + address(t, "srv0")
+		harness.Run(t, config)
+		g.URL = "http://" + harness.Address(t, "srv0")
 		for range 3 {
-			request := newRequest(t, "POST", g.url+"/login", g.solve(tencent).Encode(), "Content-Type", formType, "X-Forwarded-For", "203.0.113.7")
-			g.wantPassed(send(t, request))
+			request := harness.NewRequest(t, "POST", g.URL+"/login", g.Proof(harness.Tencent).Encode(), "Content-Type", harness.FormType, "X-Forwarded-For", "203.0.113.7")
+			g.WantPassed(harness.Send(t, request))
 		}
-		if n := len(g.entries("clients can make up the address")); n != warnings {
+		if n := len(g.Entries("clients can make up the address")); n != warnings {
 			t.Errorf("%q: %d warnings, want %d", strict, n, warnings)
 		}
 		call, _ := g.LastCall("/")

@@ -8,16 +8,18 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
 func TestInjectNeedsAPolicyWithClearance(t *testing.T) {
-	g := newGate(t)
+	g := harness.NewGate(t)
 	for _, c := range []struct{ site, want string }{
-		{g.captcha(geetestV4, "clearance 30m") + "captcha_inject * login\n", `there is no captcha of policy "login"; there is default`},
+		{g.Captcha(harness.GeeTestV4, "clearance 30m") + "captcha_inject * login\n", `there is no captcha of policy "login"; there is default`},
 		{"captcha_inject\n", `there is no captcha of policy "default"; there is none`},
-		{"captcha_inject\n" + g.captcha(geetestV4), `policy "default" (the handler that matches [{"path":["/login*"]}]) has no clearance`},
+		{"captcha_inject\n" + g.Captcha(harness.GeeTestV4), `policy "default" (the handler that matches [{"path":["/login*"]}]) has no clearance`},
 	} {
-		config, err := adapt(g.caddyfile(c.site + g.proxy()))
+		config, err := harness.Adapt(g.Caddyfile(c.site + g.Proxy()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,30 +42,30 @@ func TestInjectPutsTheScriptIntoPages(t *testing.T) {
 		w.Write([]byte(page)) //nolint:errcheck // the client would notice
 	}))
 	defer upstream.Close()
-	g := newGate(t)
-	g.run("captcha /api/* login {\n" + g.verifier(geetestV4) + "clearance 30m\nbase_path /app/captcha\n}\n" +
+	g := harness.NewGate(t)
+	g.Run("captcha /api/* login {\n" + g.Verifier(harness.GeeTestV4) + "clearance 30m\nbase_path /app/captcha\n}\n" +
 		"captcha_inject /page* login {\nform \"form.login, [data-x=\\\"y\\\"]\"\n}\nencode\nreverse_proxy " + upstream.Listener.Addr().String() + "\n")
 	navigate := []string{"Accept", "text/html", "Sec-Fetch-Mode", "navigate"}
-	a := send(t, newRequest(t, "GET", g.url+"/page", "", navigate...))
-	script, _, ok := strings.Cut(strings.TrimPrefix(a.body[strings.Index(a.body, "<script"):], `<script src="`), `"`)
+	a := harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/page", "", navigate...))
+	script, _, ok := strings.Cut(strings.TrimPrefix(a.Text[strings.Index(a.Text, "<script"):], `<script src="`), `"`)
 	if !ok || !strings.HasPrefix(script, "/app/captcha/captcha.js?v=") {
-		t.Fatalf("no script in %s", a.body)
+		t.Fatalf("no script in %s", a.Text)
 	}
 	for _, want := range []string{`data-policy="login"`, `data-captcha="inject"`, `data-forms="form.login, [data-x=&#34;y&#34;]"`, `integrity="sha256-`} {
-		if !strings.Contains(a.body, want) {
-			t.Errorf("%s is not in %s", want, a.body)
+		if !strings.Contains(a.Text, want) {
+			t.Errorf("%s is not in %s", want, a.Text)
 		}
 	}
-	served := send(t, newRequest(t, "GET", g.url+script, ""))
+	served := harness.Send(t, harness.NewRequest(t, "GET", g.URL+script, ""))
 	if served.StatusCode != 200 || served.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" ||
 		!strings.HasPrefix(served.Header.Get("Content-Type"), "text/javascript") {
 		t.Errorf("the script: %d %v", served.StatusCode, served.Header)
 	}
-	if stale := send(t, newRequest(t, "GET", g.url+"/app/captcha/captcha.js?v=0", "")); stale.Header.Get("Cache-Control") != "no-store" || stale.body != served.body {
+	if stale := harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/app/captcha/captcha.js?v=0", "")); stale.Header.Get("Cache-Control") != "no-store" || stale.Text != served.Text {
 		t.Errorf("another version: %v", stale.Header)
 	}
-	if a := send(t, newRequest(t, "GET", g.url+"/elsewhere", "", navigate...)); a.body != page {
-		t.Errorf("a page that is not matched became %s", a.body)
+	if a := harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/elsewhere", "", navigate...)); a.Text != page {
+		t.Errorf("a page that is not matched became %s", a.Text)
 	}
 }
 
@@ -88,13 +90,13 @@ func TestUnreachableEndpointsAreWarnedOf(t *testing.T) {
 		{"in two", "handle /app/* {\nhandle /app/x/* {\n", "base_path /app/captcha", "}\n}\n", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			g := newGate(t)
-			g.run(c.before + g.captcha(geetestV4, "clearance 30m", c.base) + g.proxy() + c.after)
-			if warned := len(g.entries(warning)) > 0; warned != c.warned {
+			g := harness.NewGate(t)
+			g.Run(c.before + g.Captcha(harness.GeeTestV4, "clearance 30m", c.base) + g.Proxy() + c.after)
+			if warned := len(g.Entries(warning)) > 0; warned != c.warned {
 				t.Errorf("warned: %t, want %t", warned, c.warned)
 			}
 			base := cmp.Or(strings.TrimPrefix(c.base, "base_path "), "/.captcha/default")
-			reached := send(t, newRequest(t, "GET", g.url+base+"/challenge", "")).Header.Get("Content-Type") == "application/json"
+			reached := harness.Send(t, harness.NewRequest(t, "GET", g.URL+base+"/challenge", "")).Header.Get("Content-Type") == "application/json"
 			if reached == c.warned {
 				t.Errorf("the endpoint is reached: %t", reached)
 			}

@@ -7,47 +7,24 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
 // keyGate loads a site with clearances, with more global options, and returns
 // whether an earlier clearance still passes.
-func (g *gate) loadWithGlobals(t *testing.T, more string) {
+func loadWithGlobals(g *harness.Gate, t *testing.T, more string) {
 	t.Helper()
-	load(t, g.withGlobals(more))
-	g.url = "http://" + address(t, "srv0")
-}
-
-func (g *gate) withGlobals(more string) string {
-	site := g.captcha(geetestV4, "clearance 30m") + g.proxy()
-	return strings.Replace(g.caddyfile(site), globals, globals+more+"\n", 1)
-}
-
-// passes asks for /login of the host that a clearance was given for.
-func (g *gate) passes(cookie string) bool {
-	g.t.Helper()
-	request := newRequest(g.t, "GET", g.url+"/login", "", "Cookie", cookie)
-	request.Host = "example.com"
-	return send(g.t, request).StatusCode == 200
-}
-
-// cookie gets a clearance for example.com, whatever the port.
-func (g *gate) cookie() string {
-	g.t.Helper()
-	request := newRequest(g.t, "POST", g.url+"/.captcha/default/verify", g.solve(geetestV4).Encode(), "Content-Type", formType)
-	request.Host = "example.com"
-	a := send(g.t, request)
-	if len(a.Cookies()) != 1 {
-		g.t.Fatalf("verify answered %d: %s", a.StatusCode, a.body)
-	}
-	return a.Cookies()[0].Name + "=" + a.Cookies()[0].Value
+	harness.Load(t, g.WithGlobals(more))
+	g.URL = "http://" + harness.Address(t, "srv0")
 }
 
 func TestKeysCanBeReplacedWithoutABreak(t *testing.T) {
 	const first, second = "the-first-of-all-keys", "the-second-of-all-keys"
-	g := newGate(t)
-	run(t, g.withGlobals("captcha {\nkey "+first+"\n}"))
-	g.url = "http://" + address(t, "srv0")
-	old := g.cookie()
+	g := harness.NewGate(t)
+	harness.Run(t, g.WithGlobals("captcha {\nkey "+first+"\n}"))
+	g.URL = "http://" + harness.Address(t, "srv0")
+	old := g.Cookie()
 	for _, c := range []struct {
 		keys        string
 		oldIsGood   bool
@@ -58,14 +35,14 @@ func TestKeysCanBeReplacedWithoutABreak(t *testing.T) {
 		{second, false, true},
 		{first, true, false},
 	} {
-		g.loadWithGlobals(t, "captcha {\nkey "+c.keys+"\n}")
-		if g.passes(old) != c.oldIsGood {
+		loadWithGlobals(g, t, "captcha {\nkey "+c.keys+"\n}")
+		if g.Passes(old) != c.oldIsGood {
 			t.Errorf("with %s the first clearance passes: %t", c.keys, !c.oldIsGood)
 		}
-		fresh := g.cookie()
-		g.loadWithGlobals(t, "captcha {\nkey "+second+"\n}")
+		fresh := g.Cookie()
+		loadWithGlobals(g, t, "captcha {\nkey "+second+"\n}")
 		// What was signed by the first key of two is good without the second.
-		if want := strings.HasPrefix(c.keys, second); g.passes(fresh) != want {
+		if want := strings.HasPrefix(c.keys, second); g.Passes(fresh) != want {
 			t.Errorf("with %s a clearance was signed with the wrong key", c.keys)
 		}
 	}
@@ -75,9 +52,9 @@ func TestAKeyIsMadeOnceAndKeptInStorage(t *testing.T) {
 	dir := t.TempDir()
 	storage := "storage file_system " + dir
 	file := filepath.Join(dir, "captcha", "keys", "master")
-	g := newGate(t)
+	g := harness.NewGate(t)
 
-	config, err := adapt(g.withGlobals(storage))
+	config, err := harness.Adapt(g.WithGlobals(storage))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,9 +69,9 @@ func TestAKeyIsMadeOnceAndKeptInStorage(t *testing.T) {
 		t.Error("validating a config made the key; it may run as another user")
 	}
 
-	run(t, g.withGlobals(storage))
-	g.url = "http://" + address(t, "srv0")
-	cookie := g.cookie()
+	harness.Run(t, g.WithGlobals(storage))
+	g.URL = "http://" + harness.Address(t, "srv0")
+	cookie := g.Cookie()
 	info, err := os.Stat(file)
 	if err != nil {
 		t.Fatal(err)
@@ -106,15 +83,15 @@ func TestAKeyIsMadeOnceAndKeptInStorage(t *testing.T) {
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	g.loadWithGlobals(t, storage)
-	if !g.passes(cookie) {
+	loadWithGlobals(g, t, storage)
+	if !g.Passes(cookie) {
 		t.Error("a clearance did not survive the restart")
 	}
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	g.loadWithGlobals(t, "storage file_system "+t.TempDir())
-	if g.passes(cookie) {
+	loadWithGlobals(g, t, "storage file_system "+t.TempDir())
+	if g.Passes(cookie) {
 		t.Error("a clearance passes with another key")
 	}
 }
@@ -128,13 +105,13 @@ func TestBadKeysAreLoadErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("SHORT_KEY", "CANARY")
-	g := newGate(t)
+	g := harness.NewGate(t)
 	for _, c := range []struct{ globals, want string }{
 		{"captcha {\nkey {env.SHORT_KEY}\n}", "key 1 of 1: it has 6 bytes and must have at least 16"},
 		{"captcha {\nkey 0123456789abcdef {env.NO_SUCH_KEY}\n}", "key 2 of 2"},
 		{"storage file_system " + dir, "captcha/keys/master in Caddy's storage: it is not a key; delete it"},
 	} {
-		config, err := adapt(g.withGlobals(c.globals))
+		config, err := harness.Adapt(g.WithGlobals(c.globals))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,48 +1,15 @@
 package integration
 
 import (
-	"bufio"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
-
-// app is an application that remembers the requests that reached it.
-type app struct {
-	*httptest.Server
-
-	mu       sync.Mutex
-	requests []string
-	header   http.Header // of the last one
-}
-
-func newApp(t *testing.T) *app {
-	t.Helper()
-	a := new(app)
-	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.requests = append(a.requests, r.Method+" "+r.RequestURI)
-		a.header = r.Header
-	}))
-	t.Cleanup(a.Close)
-	return a
-}
-
-// seen returns the requests that reached the app since the last call.
-func (a *app) seen() []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	seen := a.requests
-	a.requests = nil
-	return seen
-}
 
 // unreachable is a verifier whose provider would answer nothing.
 const unreachable = `verifier geetest_v4 {
@@ -97,11 +64,11 @@ func TestRewritesDoNotOpenTheGate(t *testing.T) {
 		{name: "two gates", site: gate("/login*") + "@p path /signup*\n" + strings.Replace(gate("@p"), "@p {", "@p signup {", 1) + "PROXY", protected: []string{"/login", "/signup"}, forwarded: "/other"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			app := newApp(t)
+			app := harness.NewApp(t)
 			proxy := "reverse_proxy " + app.Listener.Addr().String()
-			caddyfile := "{\n" + globals + "}\n" + test.namedRoute + "http://:0 {\nbind 127.0.0.1\n" + test.site + "\n}\n"
-			run(t, strings.ReplaceAll(caddyfile, "PROXY", proxy))
-			addr := address(t, "srv0")
+			caddyfile := "{\n" + harness.Globals + "}\n" + test.namedRoute + "http://:0 {\nbind 127.0.0.1\n" + test.site + "\n}\n"
+			harness.Run(t, strings.ReplaceAll(caddyfile, "PROXY", proxy))
+			addr := harness.Address(t, "srv0")
 
 			for _, target := range test.protected {
 				methods := []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "FOO", "post"}
@@ -112,35 +79,21 @@ func TestRewritesDoNotOpenTheGate(t *testing.T) {
 					if target == "*" && method != "OPTIONS" {
 						continue
 					}
-					rawRequest(t, addr, method+" "+target+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+					harness.RawRequest(t, addr, method+" "+target+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 				}
 			}
-			if seen := app.seen(); len(seen) > 0 {
+			if seen := app.Seen(); len(seen) > 0 {
 				t.Errorf("the app saw requests without a proof: %q", seen)
 			}
 			if test.forwarded == "" {
 				return
 			}
-			rawRequest(t, addr, "GET "+test.forwarded+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-			if len(app.seen()) != 1 {
+			harness.RawRequest(t, addr, "GET "+test.forwarded+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+			if len(app.Seen()) != 1 {
 				t.Errorf("the app did not see %s, which is not protected", test.forwarded)
 			}
 		})
 	}
-}
-
-// rawRequest sends text as it is and returns the status line of the answer.
-func rawRequest(t *testing.T, addr, text string) string {
-	t.Helper()
-	conn := dial(t, addr)
-	if _, err := conn.Write([]byte(text)); err != nil {
-		t.Fatal(err)
-	}
-	status, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil {
-		t.Fatalf("no answer to %q: %v", text, err)
-	}
-	return strings.TrimSpace(status)
 }
 
 // TestLoopholesAreWarnedOf: an operator is told of matchers that leave out what
@@ -156,10 +109,10 @@ func TestLoopholesAreWarnedOf(t *testing.T) {
 		"path *.php":                  nil,
 		"expression path('/login*') && method('POST')": nil, // not looked into
 	} {
-		g := newGate(t)
-		g.run("@m " + matcher + "\n" + strings.Replace(g.captcha(geetestV4), "/login*", "@m", 1) + g.proxy())
+		g := harness.NewGate(t)
+		g.Run("@m " + matcher + "\n" + strings.Replace(g.Captcha(harness.GeeTestV4), "/login*", "@m", 1) + g.Proxy())
 		var logged []string
-		for _, entry := range g.entries("") {
+		for _, entry := range g.Entries("") {
 			if text := entry["msg"].(string); entry["level"] == "warn" && strings.Contains(text, " matched") {
 				logged = append(logged, text)
 			}
@@ -178,9 +131,9 @@ func TestLoopholesAreWarnedOf(t *testing.T) {
 
 // TestHeadersDoNotChooseTheRoute: nothing but the request line decides.
 func TestHeadersDoNotChooseTheRoute(t *testing.T) {
-	app := newApp(t)
-	run(t, "{\n"+globals+"}\nhttp://:0 {\nbind 127.0.0.1\n@m {\npath /login*\nmethod POST\n}\ncaptcha @m {\n"+unreachable+"\n}\nreverse_proxy "+app.Listener.Addr().String()+"\n}\n")
-	addr := address(t, "srv0")
+	app := harness.NewApp(t)
+	harness.Run(t, "{\n"+harness.Globals+"}\nhttp://:0 {\nbind 127.0.0.1\n@m {\npath /login*\nmethod POST\n}\ncaptcha @m {\n"+unreachable+"\n}\nreverse_proxy "+app.Listener.Addr().String()+"\n}\n")
+	addr := harness.Address(t, "srv0")
 	for _, header := range []string{
 		"X-Original-URI: /health", "X-Original-URL: /health", "X-Rewrite-URL: /health", "X-Forwarded-Uri: /health",
 		"X-Forwarded-Host: other", "X-Forwarded-Method: GET", "X-HTTP-Method-Override: GET", "X-Forwarded-For: 127.0.0.1",
@@ -188,13 +141,13 @@ func TestHeadersDoNotChooseTheRoute(t *testing.T) {
 		"Origin: http://a\r\nAccess-Control-Request-Method: POST",
 	} {
 		for _, target := range []string{"/login", "/login?x=/health", "http://a/login", "/login?_method=GET"} {
-			status := rawRequest(t, addr, "POST "+target+" HTTP/1.1\r\nHost: a\r\n"+header+"\r\nContent-Length: 0\r\n\r\n")
+			status := harness.RawRequest(t, addr, "POST "+target+" HTTP/1.1\r\nHost: a\r\n"+header+"\r\nContent-Length: 0\r\n\r\n")
 			if !strings.Contains(status, " 403 ") {
 				t.Errorf("%s with %q: %s", target, header, status)
 			}
 		}
 	}
-	if seen := app.seen(); len(seen) > 0 {
+	if seen := app.Seen(); len(seen) > 0 {
 		t.Errorf("the app saw %q", seen)
 	}
 }
@@ -202,13 +155,13 @@ func TestHeadersDoNotChooseTheRoute(t *testing.T) {
 // TestSpellingsOfAPath: no spelling of /login makes an application log in
 // without a proof.
 func TestSpellingsOfAPath(t *testing.T) {
-	app := newApp(t)
-	run(t, "{\n"+globals+"}\nhttp://:0 {\nbind 127.0.0.1\ncaptcha /login* {\n"+unreachable+"\n}\nreverse_proxy "+app.Listener.Addr().String()+"\n}\n")
-	addr := address(t, "srv0")
+	app := harness.NewApp(t)
+	harness.Run(t, "{\n"+harness.Globals+"}\nhttp://:0 {\nbind 127.0.0.1\ncaptcha /login* {\n"+unreachable+"\n}\nreverse_proxy "+app.Listener.Addr().String()+"\n}\n")
+	addr := harness.Address(t, "srv0")
 	for _, target := range spellings() {
-		rawRequest(t, addr, "GET "+target+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+		harness.RawRequest(t, addr, "GET "+target+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 	}
-	for _, request := range app.seen() {
+	for _, request := range app.Seen() {
 		target := strings.TrimPrefix(request, "GET ")
 		for name, logsIn := range map[string]func(string) bool{"Go": goMux, "Tomcat": tomcat, "PHP": php} {
 			if logsIn(target) {
@@ -216,8 +169,8 @@ func TestSpellingsOfAPath(t *testing.T) {
 			}
 		}
 	}
-	rawRequest(t, addr, "GET /other HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-	if len(app.seen()) != 1 {
+	harness.RawRequest(t, addr, "GET /other HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	if len(app.Seen()) != 1 {
 		t.Error("the app did not see a path that is not protected")
 	}
 }

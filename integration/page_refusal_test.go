@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
 // TestWhoGetsThePage checks all refusals by who asks.
@@ -27,14 +29,14 @@ func TestWhoGetsThePage(t *testing.T) {
 		{"no clearance", "auto", "", "GET", []string{"Sec-Fetch-Mode", "navigate"}, problem},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			g := newGate(t)
+			g := harness.NewGate(t)
 			clearance := ""
 			if c.clearance != "" {
 				clearance = "clearance " + c.clearance
 			}
-			g.run(g.captcha(geetestV4, clearance, "refusal "+c.option) + g.proxy())
-			a := send(t, newRequest(t, c.method, g.url+"/login", "", c.header...))
-			g.want(a, 403, "missing")
+			g.Run(g.Captcha(harness.GeeTestV4, clearance, "refusal "+c.option) + g.Proxy())
+			a := harness.Send(t, harness.NewRequest(t, c.method, g.URL+"/login", "", c.header...))
+			g.Want(a, 403, "missing")
 			if got := a.Header.Get("Content-Type"); got != c.want {
 				t.Errorf("Content-Type %q, want %q", got, c.want)
 			}
@@ -42,7 +44,7 @@ func TestWhoGetsThePage(t *testing.T) {
 				t.Errorf("header %v", a.Header)
 			}
 			if c.want == problem {
-				if got := a.problem(t)["challenge"]; got != "/.captcha/default/challenge" {
+				if got := a.Problem(t)["challenge"]; got != "/.captcha/default/challenge" {
 					t.Errorf("challenge %v", got)
 				}
 				return
@@ -53,10 +55,10 @@ func TestWhoGetsThePage(t *testing.T) {
 		})
 	}
 	t.Run("the provider is down", func(t *testing.T) {
-		g := browserGate(t, geetestV4)
-		g.Fail(respond(500, ""))
-		a := send(t, newRequest(t, "POST", g.url+"/login", g.solve(geetestV4).Encode(), "Content-Type", formType, "Sec-Fetch-Mode", "navigate"))
-		g.want(a, 503, "outage")
+		g := harness.BrowserGate(t, harness.GeeTestV4)
+		g.Fail(harness.Respond(500, ""))
+		a := harness.Send(t, harness.NewRequest(t, "POST", g.URL+"/login", g.Proof(harness.GeeTestV4).Encode(), "Content-Type", harness.FormType, "Sec-Fetch-Mode", "navigate"))
+		g.Want(a, 503, "outage")
 		if got := a.Header.Get("Content-Type"); got != problem {
 			t.Errorf("Content-Type %q: another captcha does not help", got)
 		}
@@ -66,18 +68,18 @@ func TestWhoGetsThePage(t *testing.T) {
 // TestNothingOfTheRequestIsInThePage asks for pages with payloads in whatever
 // could be reflected.
 func TestNothingOfTheRequestIsInThePage(t *testing.T) {
-	g := browserGate(t, geetestV4)
+	g := harness.BrowserGate(t, harness.GeeTestV4)
 	const payload = `zz"'><script>alert(1)</script>`
 	for _, target := range []string{"/login?" + url.QueryEscape(payload), "/login/" + url.PathEscape(payload), "/login?zz=javascript:alert(1)"} {
-		request := newRequest(t, "GET", g.url+target, "",
+		request := harness.NewRequest(t, "GET", g.URL+target, "",
 			"Sec-Fetch-Mode", "navigate", "Accept-Language", "zz,en", "Referer", "https://zz.example/"+payload,
 			"User-Agent", payload, "X-Forwarded-Host", "zz.example", "Cookie", "captcha-default="+"zz", "Origin", "https://zz.example")
 		request.Host = "zz.example"
-		a := send(t, request)
-		if a.StatusCode != 403 || !strings.Contains(a.body, "<html") {
-			t.Fatalf("status %d: %.200s", a.StatusCode, a.body)
+		a := harness.Send(t, request)
+		if a.StatusCode != 403 || !strings.Contains(a.Text, "<html") {
+			t.Fatalf("status %d: %.200s", a.StatusCode, a.Text)
 		}
-		if strings.Contains(a.body, "zz") || strings.Contains(a.Header.Get("Content-Security-Policy"), "zz") {
+		if strings.Contains(a.Text, "zz") || strings.Contains(a.Header.Get("Content-Security-Policy"), "zz") {
 			t.Errorf("%s: the page or its policy holds a part of the request", target)
 		}
 	}
@@ -94,17 +96,17 @@ func TestAPageThatCannotBeMadeForwardsNothing(t *testing.T) {
 	if err := os.WriteFile(file, append(builtIn, `{{if eq .Policy "default"}}{{index .Text 1}}{{end}}`...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g := newGate(t)
-	g.run(g.captcha(geetestV4, "clearance 30m", "page_template "+file) + g.proxy() + "handle_errors {\n" + g.proxy() + "}\n")
-	a := send(t, newRequest(t, "GET", g.url+"/login", "", "Sec-Fetch-Mode", "navigate"))
-	g.want(a, 403, "missing")
-	if !strings.Contains(a.body, "captcha-widget") {
-		t.Errorf("no page came: %s", a.body)
+	g := harness.NewGate(t)
+	g.Run(g.Captcha(harness.GeeTestV4, "clearance 30m", "page_template "+file) + g.Proxy() + "handle_errors {\n" + g.Proxy() + "}\n")
+	a := harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/login", "", "Sec-Fetch-Mode", "navigate"))
+	g.Want(a, 403, "missing")
+	if !strings.Contains(a.Text, "captcha-widget") {
+		t.Errorf("no page came: %s", a.Text)
 	}
-	if a := g.at("GET", "page", ""); a.StatusCode != 200 || len(g.seen()) != 0 {
+	if a := g.At("GET", "page", ""); a.StatusCode != 200 || len(g.Seen()) != 0 {
 		t.Errorf("status %d", a.StatusCode)
 	}
-	if len(g.entries("the page template fails")) == 0 {
+	if len(g.Entries("the page template fails")) == 0 {
 		t.Error("the operator is not told")
 	}
 }
@@ -112,11 +114,11 @@ func TestAPageThatCannotBeMadeForwardsNothing(t *testing.T) {
 // TestTheCaptchasOwnPageIsNotInjected, also where captcha_inject stands around
 // captcha.
 func TestTheCaptchasOwnPageIsNotInjected(t *testing.T) {
-	g := newGate(t)
-	g.run("route {\ncaptcha_inject\n" + g.captcha(geetestV4, "clearance 30m") + g.proxy() + "}\n")
+	g := harness.NewGate(t)
+	g.Run("route {\ncaptcha_inject\n" + g.Captcha(harness.GeeTestV4, "clearance 30m") + g.Proxy() + "}\n")
 	for _, path := range []string{"/login", "/.captcha/default/page", "/.captcha/default//page"} {
-		a := send(t, newRequest(t, "GET", g.url+path, "", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "same-origin"))
-		if n := strings.Count(a.body, "captcha.js?v="); n != 1 || strings.Contains(a.body, `data-captcha="inject"`) {
+		a := harness.Send(t, harness.NewRequest(t, "GET", g.URL+path, "", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "same-origin"))
+		if n := strings.Count(a.Text, "captcha.js?v="); n != 1 || strings.Contains(a.Text, `data-captcha="inject"`) {
 			t.Errorf("%s: %d scripts, want our own alone: %d", path, n, a.StatusCode)
 		}
 	}

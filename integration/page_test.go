@@ -10,25 +10,22 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
-)
 
-// navigate is what a browser sends for a page, in a language.
-func navigate(language string) []string {
-	return []string{"Sec-Fetch-Mode", "navigate", "Accept", "text/html", "Accept-Language", language}
-}
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
+)
 
 var nonceAttribute = regexp.MustCompile(`nonce="([^"]*)"`)
 
 // TestThePageIsNeverStoredAndSpeaksTheLanguage checks the header of the page,
 // both as a refusal and for the dialog.
 func TestThePageIsNeverStoredAndSpeaksTheLanguage(t *testing.T) {
-	g := browserGate(t, geetestV4)
+	g := harness.BrowserGate(t, harness.GeeTestV4)
 	nonces := make(map[string]bool)
 	for language, lang := range map[string]string{"": "en", "de": "en", "zh": "zh-CN", "zh-TW,en;q=0.5": "zh-TW", "en-GB,zh;q=0.9": "en"} {
 		for path, status := range map[string]int{"/login": 403, "/.captcha/default/page": 200} {
-			a := send(t, newRequest(t, "GET", g.url+path, "", navigate(language)...))
+			a := harness.Send(t, harness.NewRequest(t, "GET", g.URL+path, "", harness.Navigate(language)...))
 			if a.StatusCode != status {
-				t.Fatalf("%s: status %d: %s", path, a.StatusCode, a.body)
+				t.Fatalf("%s: status %d: %s", path, a.StatusCode, a.Text)
 			}
 			for name, want := range map[string]string{
 				"Cache-Control": "no-store", "Vary": "Accept-Language", "Content-Type": "text/html; charset=utf-8",
@@ -39,14 +36,14 @@ func TestThePageIsNeverStoredAndSpeaksTheLanguage(t *testing.T) {
 					t.Errorf("%s in %q: %s %q, want %q", path, language, name, got, want)
 				}
 			}
-			if !strings.Contains(a.body, `<html lang="`+lang+`"`) {
-				t.Errorf("%s in %q is not in %s: %.80s", path, language, lang, a.body)
+			if !strings.Contains(a.Text, `<html lang="`+lang+`"`) {
+				t.Errorf("%s in %q is not in %s: %.80s", path, language, lang, a.Text)
 			}
 			if len(a.Cookies()) != 0 {
 				t.Errorf("%s sets the cookies %v", path, a.Cookies())
 			}
 			var nonce string
-			for _, match := range nonceAttribute.FindAllStringSubmatch(a.body, -1) {
+			for _, match := range nonceAttribute.FindAllStringSubmatch(a.Text, -1) {
 				if nonce != "" && match[1] != nonce {
 					t.Errorf("%s has two nonces", path)
 				}
@@ -66,21 +63,21 @@ func TestThePageIsNeverStoredAndSpeaksTheLanguage(t *testing.T) {
 // TestOnlyAPageThatWasGotReloads: the page repeats a GET by itself, and nothing
 // else. HEAD gets the header of the page alone.
 func TestOnlyAPageThatWasGotReloads(t *testing.T) {
-	g := browserGate(t, geetestV4)
+	g := harness.BrowserGate(t, harness.GeeTestV4)
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "OPTIONS", "get"} {
-		a := send(t, newRequest(t, method, g.url+"/login", "", navigate("en")...))
-		g.want(a, 403, "missing")
+		a := harness.Send(t, harness.NewRequest(t, method, g.URL+"/login", "", harness.Navigate("en")...))
+		g.Want(a, 403, "missing")
 		if got := a.Header.Get("Content-Type"); got != "text/html; charset=utf-8" {
 			t.Errorf("%s: Content-Type %q", method, got)
 		}
 		if method == "HEAD" {
-			if a.body != "" || a.Header.Get("Content-Security-Policy") == "" {
-				t.Errorf("HEAD: body %q, header %v", a.body, a.Header)
+			if a.Text != "" || a.Header.Get("Content-Security-Policy") == "" {
+				t.Errorf("HEAD: body %q, header %v", a.Text, a.Header)
 			}
 			continue
 		}
-		reloads := strings.Contains(html.UnescapeString(a.body), `"reload":true`)
-		if !reloads && !strings.Contains(html.UnescapeString(a.body), `"reload":false`) {
+		reloads := strings.Contains(html.UnescapeString(a.Text), `"reload":true`)
+		if !reloads && !strings.Contains(html.UnescapeString(a.Text), `"reload":false`) {
 			t.Fatalf("%s: the page does not say whether it reloads", method)
 		}
 		if reloads != (method == "GET") {
@@ -105,31 +102,31 @@ func TestThePageOfTheOperatorIsServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("CAPTCHA_TEST_PAGES", dir)
-	g := newGate(t)
-	g.run(g.captcha(geetestV4, "clearance 30m", "page_template {env.CAPTCHA_TEST_PAGES}/own.html") + g.proxy())
+	g := harness.NewGate(t)
+	g.Run(g.Captcha(harness.GeeTestV4, "clearance 30m", "page_template {env.CAPTCHA_TEST_PAGES}/own.html") + g.Proxy())
 	const payload = `zz"'><script>alert(1)</script>{{.Nonce}}`
-	request := newRequest(t, "GET", g.url+"/login?zz="+payload[:2], "", append(navigate("zh-TW,zz"), "Referer", "https://zz.example/"+payload, "User-Agent", payload,
-		"Cookie", plainName+"=zz", "X-Forwarded-Host", "zz.example", "X-Request-Id", payload)...)
+	request := harness.NewRequest(t, "GET", g.URL+"/login?zz="+payload[:2], "", append(harness.Navigate("zh-TW,zz"), "Referer", "https://zz.example/"+payload, "User-Agent", payload,
+		"Cookie", harness.PlainName+"=zz", "X-Forwarded-Host", "zz.example", "X-Request-Id", payload)...)
 	request.Host = "zz.example"
-	a := send(t, request)
-	g.want(a, 403, "missing")
-	if !strings.Contains(a.body, "of the house default geetest_v4 missing invalid") || !strings.Contains(a.body, `lang="zh-TW"`) {
-		t.Errorf("the page is %s", a.body)
+	a := harness.Send(t, request)
+	g.Want(a, 403, "missing")
+	if !strings.Contains(a.Text, "of the house default geetest_v4 missing invalid") || !strings.Contains(a.Text, `lang="zh-TW"`) {
+		t.Errorf("the page is %s", a.Text)
 	}
-	if strings.Contains(strings.ReplaceAll(a.body, "zz-", ""), "zz") || strings.Contains(a.Header.Get("Content-Security-Policy"), "zz") {
-		t.Errorf("the page holds a part of the request: %s", a.body)
+	if strings.Contains(strings.ReplaceAll(a.Text, "zz-", ""), "zz") || strings.Contains(a.Header.Get("Content-Security-Policy"), "zz") {
+		t.Errorf("the page holds a part of the request: %s", a.Text)
 	}
-	nonce := nonceAttribute.FindStringSubmatch(a.body)
+	nonce := nonceAttribute.FindStringSubmatch(a.Text)
 	if nonce == nil || !strings.Contains(a.Header.Get("Content-Security-Policy"), nonce[1]) || a.Header.Get("Cache-Control") != "no-store" {
-		t.Errorf("header %v of %s", a.Header, a.body)
+		t.Errorf("header %v of %s", a.Header, a.Text)
 	}
 	// The file was read at load; what becomes of it since then shows at the
 	// next load.
 	if err := os.Remove(filepath.Join(dir, "own.html")); err != nil {
 		t.Fatal(err)
 	}
-	if a := g.at("GET", "page", ""); a.StatusCode != http.StatusOK || !strings.Contains(a.body, "of the house default") {
-		t.Errorf("the page without its file: %d %s", a.StatusCode, a.body)
+	if a := g.At("GET", "page", ""); a.StatusCode != http.StatusOK || !strings.Contains(a.Text, "of the house default") {
+		t.Errorf("the page without its file: %d %s", a.StatusCode, a.Text)
 	}
 }
 
@@ -139,7 +136,7 @@ func TestABrokenPageDoesNotLoad(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "own.html")
 	t.Setenv("CAPTCHA_TEST_PAGES", dir)
-	g := browserGate(t, geetestV4)
+	g := harness.BrowserGate(t, harness.GeeTestV4)
 	for _, c := range []struct{ line, option, want string }{
 		{"{{if}}", file, "own.html:6"},
 		{"{{.Secret}}", "{env.CAPTCHA_TEST_PAGES}/own.html", file + ":6"},
@@ -152,7 +149,7 @@ func TestABrokenPageDoesNotLoad(t *testing.T) {
 		if err := os.WriteFile(file, []byte(strings.Replace(ownPage, "LINE", c.line, 1)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		config, err := adapt(g.caddyfile(g.captcha(geetestV4, "clearance 30m", "page_template "+c.option) + g.proxy()))
+		config, err := harness.Adapt(g.Caddyfile(g.Captcha(harness.GeeTestV4, "clearance 30m", "page_template "+c.option) + g.Proxy()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,7 +162,7 @@ func TestABrokenPageDoesNotLoad(t *testing.T) {
 				t.Errorf("the error is %q, want %q in it", err, want)
 			}
 		}
-		if a := send(t, newRequest(t, "GET", g.url+"/login", "", navigate("en")...)); a.StatusCode != 403 || !strings.Contains(a.body, "captcha-widget") {
+		if a := harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/login", "", harness.Navigate("en")...)); a.StatusCode != 403 || !strings.Contains(a.Text, "captcha-widget") {
 			t.Errorf("after %q the old config answers %d", err, a.StatusCode)
 		}
 	}

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -13,12 +12,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddycaptcha/caddycaptcha"
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 	"github.com/caddycaptcha/caddycaptcha/simulator"
 )
 
@@ -38,7 +36,7 @@ func fire(transport http.RoundTripper, base string, form url.Values) (outcome st
 	if err != nil {
 		return "", err
 	}
-	request.Header.Set("Content-Type", formType)
+	request.Header.Set("Content-Type", harness.FormType)
 	response, err := transport.RoundTrip(request)
 	if err != nil {
 		return "", err
@@ -54,20 +52,20 @@ func fire(transport http.RoundTripper, base string, form url.Values) (outcome st
 // requests.
 func TestStorm(t *testing.T) {
 	const proofs, parallel = 10_000, 64
-	handler := provision(t, captchaJSON(httptest.NewServer(yes).URL))
+	handler := harness.Provision(t, harness.CaptchaJSON(httptest.NewServer(harness.Vouch).URL))
 	var forwarded atomic.Int64
 	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
 		forwarded.Add(1)
 		return nil
 	})
-	first := freshProofs(proofs)
+	first := harness.FreshProofs(proofs)
 	var group sync.WaitGroup
 	for worker := range parallel {
 		// Each worker sends every proof, all in the same order, so that they
 		// meet at each of them.
 		group.Go(func() {
 			for i := range proofs {
-				r := v4Request(first+i, fmt.Sprintf("192.0.%d.1", worker%2))
+				r := harness.V4Request(first+i, fmt.Sprintf("192.0.%d.1", worker%2))
 				if err := handler.ServeHTTP(httptest.NewRecorder(), r, next); err != nil {
 					t.Error(err)
 				}
@@ -80,84 +78,41 @@ func TestStorm(t *testing.T) {
 	}
 }
 
-// yes is a provider that vouches for everything.
-var yes = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-	fmt.Fprintf(w, `{"status":"success","result":"success","reason":"","captcha_args":{"lot_number":%q}}`, r.FormValue("lot_number"))
-})
-
-func captchaJSON(endpoint string) string {
-	return `{"verifier": {"provider": "geetest_v4", "captcha_id": "` + v4ID + `", "captcha_key": "` + v4Key + `", "endpoint": "` + endpoint + `"},
-		"from": ["header"], "max_concurrent_verifications": 100000, "max_concurrent_verifications_per_client": 100000, "max_failures": 1000000}`
-}
-
-// provision makes a handler outside a server.
-func provision(t testing.TB, config string) *caddycaptcha.Captcha {
-	t.Helper()
-	ctx, err := caddy.ProvisionContext(&caddy.Config{Admin: &caddy.AdminConfig{Disabled: true}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	module, err := ctx.LoadModuleByID("http.handlers.captcha", json.RawMessage(config))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return module.(*caddycaptcha.Captcha)
-}
-
-var usedProofs atomic.Int64
-
-// freshProofs returns the first of n numbers for v4Request that no test has
-// used: the replay cache is the process's.
-func freshProofs(n int) int { return int(usedProofs.Add(int64(n))) - n }
-
-// v4Request is a request as a server prepares it, with a proof in its header.
-func v4Request(n int, clientIP string) *http.Request {
-	r := httptest.NewRequest("GET", "/login", nil)
-	r.Header["Captcha-Lot-Number"] = []string{fmt.Sprintf("storm%027d", n)}
-	r.Header["Captcha-Output"] = []string{"output"}
-	r.Header["Captcha-Pass-Token"] = []string{strings.Repeat("0", 64)}
-	r.Header["Captcha-Gen-Time"] = []string{fmt.Sprint(time.Now().Unix())}
-	w := httptest.NewRecorder()
-	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
-	caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, clientIP)
-	return r
-}
-
 // TestReloads: claims survive whatever happens to the config, while requests
 // are under way.
 func TestReloads(t *testing.T) {
-	g := newGate(t)
+	g := harness.NewGate(t)
 	config := func(global, site string) string {
-		return "{\n" + globals + global + "}\nhttp://:0 {\nbind 127.0.0.1\n" + site + g.proxy() + "}\n"
+		return "{\n" + harness.Globals + global + "}\nhttp://:0 {\nbind 127.0.0.1\n" + site + g.Proxy() + "}\n"
 	}
 	small := "captcha {\nreplay_cache memory {\ncapacity 5000\nttl 15m\n}\n}\n"
 	large := "captcha {\nreplay_cache memory {\ncapacity 50000\nttl 40m\n}\n}\n"
-	open := "captcha /other* {\n" + g.verifier(geetestV4) + "}\n"
+	open := "captcha /other* {\n" + g.Verifier(harness.GeeTestV4) + "}\n"
 	steps := []struct{ global, site string }{
-		{"", g.captcha(geetestV4)},
-		{small, g.captcha(geetestV4)},
-		{large, g.captcha(geetestV4, "max_failures 1000")},
+		{"", g.Captcha(harness.GeeTestV4)},
+		{small, g.Captcha(harness.GeeTestV4)},
+		{large, g.Captcha(harness.GeeTestV4, "max_failures 1000")},
 		{"", open}, // the handler is gone ...
-		{"", g.captcha(geetestV4)},
+		{"", g.Captcha(harness.GeeTestV4)},
 	}
-	run(t, config(steps[0].global, steps[0].site))
-	g.url = "http://" + address(t, "srv0")
-	spent := []url.Values{g.solve(geetestV4)}
-	g.wantPassed(g.post(spent[0]))
+	harness.Run(t, config(steps[0].global, steps[0].site))
+	g.URL = "http://" + harness.Address(t, "srv0")
+	spent := []url.Values{g.Proof(harness.GeeTestV4)}
+	g.WantPassed(g.Post(spent[0]))
 	for _, step := range steps[1:] {
-		load(t, config(step.global, step.site))
-		g.url = "http://" + address(t, "srv0")
+		harness.Load(t, config(step.global, step.site))
+		g.URL = "http://" + harness.Address(t, "srv0")
 		if step.site == open {
 			continue
 		}
 		for _, proof := range spent {
-			g.want(g.post(proof), 403, "replayed")
+			g.Want(g.Post(proof), 403, "replayed")
 		}
-		spent = append(spent, g.solve(geetestV4))
-		g.wantPassed(g.post(spent[len(spent)-1]))
+		spent = append(spent, g.Proof(harness.GeeTestV4))
+		g.WantPassed(g.Post(spent[len(spent)-1]))
 
 		// A config that is rejected after the modules were provisioned.
-		broken, err := adapt(config(small, g.captcha(geetestV4)+"reverse_proxy {\nto localhost:1\nlb_policy header\n}\n"))
+		broken, err := harness.Adapt(config(small, g.Captcha(harness.GeeTestV4)+"reverse_proxy {\nto localhost:1\nlb_policy header\n}\n"))
 		if err == nil {
 			broken = strings.Replace(broken, `"srv0"`, `"srv1":{"listen":["tcp/256.256.256.256:0"]},"srv0"`, 1)
 			err = caddy.Load([]byte(broken), true)
@@ -166,23 +121,23 @@ func TestReloads(t *testing.T) {
 			t.Fatal("the broken config loaded")
 		}
 		for _, proof := range spent {
-			g.want(g.post(proof), 403, "replayed")
+			g.Want(g.Post(proof), 403, "replayed")
 		}
 	}
-	if g.calls() != len(spent) {
-		t.Errorf("the provider was called %d times for %d proofs", g.calls(), len(spent))
+	if g.VerifyCalls() != len(spent) {
+		t.Errorf("the provider was called %d times for %d proofs", g.VerifyCalls(), len(spent))
 	}
 }
 
 // TestReloadDuringVerification: a request that waits for the provider while
 // the config is replaced ends well, and its proof stays spent.
 func TestReloadDuringVerification(t *testing.T) {
-	g := newGate(t)
-	g.run(g.captcha(geetestV4) + g.proxy())
+	g := harness.NewGate(t)
+	g.Run(g.Captcha(harness.GeeTestV4) + g.Proxy())
 	hold := make(chan struct{})
 	g.FailNext(1, simulator.Fault{Hold: hold})
-	proof := g.solve(geetestV4)
-	base := g.url
+	proof := g.Proof(harness.GeeTestV4)
+	base := g.URL
 	outcome := make(chan string)
 	go func() {
 		got, err := fire(http.DefaultTransport, base, proof)
@@ -197,34 +152,34 @@ func TestReloadDuringVerification(t *testing.T) {
 	loaded := make(chan struct{})
 	go func() {
 		defer close(loaded)
-		load(t, g.caddyfile(g.captcha(geetestV4, "max_failures 50")+g.proxy()))
+		harness.Load(t, g.Caddyfile(g.Captcha(harness.GeeTestV4, "max_failures 50")+g.Proxy()))
 	}()
 	close(hold)
 	if got := <-outcome; got != "" {
 		t.Errorf("the request ended as %q", got)
 	}
 	<-loaded
-	g.seen()
-	g.url = "http://" + address(t, "srv0")
-	g.want(g.post(proof), 403, "replayed")
+	g.Seen()
+	g.URL = "http://" + harness.Address(t, "srv0")
+	g.Want(g.Post(proof), 403, "replayed")
 }
 
 // TestJunkHurtsNobodyElse: a host with thousands of junk proofs, against a
 // provider that is slow to reject them, uses up its own slots and failures; a
 // client elsewhere neither waits nor is refused. Malformed junk costs no call.
 func TestJunkHurtsNobodyElse(t *testing.T) {
-	g := newGate(t)
-	g.run(g.captcha(geetestV4, "max_concurrent_verifications 16 4", "max_failures 20") + g.proxy())
+	g := harness.NewGate(t)
+	g.Run(g.Captcha(harness.GeeTestV4, "max_concurrent_verifications 16 4", "max_failures 20") + g.Proxy())
 	junkHost, other := from(t, "127.0.1.1"), from(t, "127.0.2.1")
 
 	for i := range 2000 {
-		outcome, err := fire(junkHost, g.url, url.Values{"lot_number": {fmt.Sprint("junk", i)}, "captcha_output": {"x"}, "pass_token": {"x"}, "gen_time": {"soon"}})
+		outcome, err := fire(junkHost, g.URL, url.Values{"lot_number": {fmt.Sprint("junk", i)}, "captcha_output": {"x"}, "pass_token": {"x"}, "gen_time": {"soon"}})
 		if err != nil || outcome != "malformed" {
 			t.Fatalf("outcome %q, %v", outcome, err)
 		}
 	}
-	if g.calls() != 0 {
-		t.Errorf("malformed proofs cost %d calls", g.calls())
+	if g.VerifyCalls() != 0 {
+		t.Errorf("malformed proofs cost %d calls", g.VerifyCalls())
 	}
 
 	// Four junk proofs wait for the provider: the host has no slot left.
@@ -232,9 +187,9 @@ func TestJunkHurtsNobodyElse(t *testing.T) {
 	g.Fail(simulator.Fault{Hold: hold})
 	var waiting sync.WaitGroup
 	for range 4 {
-		junk := madeUpToken(g.solve(geetestV4))
+		junk := harness.MadeUpToken(g.Proof(harness.GeeTestV4))
 		waiting.Go(func() {
-			if outcome, err := fire(junkHost, g.url, junk); err != nil || outcome != "rejected" {
+			if outcome, err := fire(junkHost, g.URL, junk); err != nil || outcome != "rejected" {
 				t.Errorf("outcome %q, %v", outcome, err)
 			}
 		})
@@ -242,66 +197,61 @@ func TestJunkHurtsNobodyElse(t *testing.T) {
 	if err := g.AwaitCalls(t.Context(), simulator.V4ValidatePath, 4); err != nil {
 		t.Fatal(err)
 	}
-	unused := g.solve(geetestV4)
-	if outcome, err := fire(junkHost, g.url, unused); err != nil || outcome != "overloaded" {
+	unused := g.Proof(harness.GeeTestV4)
+	if outcome, err := fire(junkHost, g.URL, unused); err != nil || outcome != "overloaded" {
 		t.Errorf("outcome %q, %v; want overloaded", outcome, err)
 	}
 	g.Heal()
-	if outcome, err := fire(other, g.url, g.solve(geetestV4)); err != nil || outcome != "" {
+	if outcome, err := fire(other, g.URL, g.Proof(harness.GeeTestV4)); err != nil || outcome != "" {
 		t.Errorf("the other client: outcome %q, %v", outcome, err)
 	}
 	close(hold)
 	waiting.Wait()
 
 	// Thousands of well-formed junk proofs: 20 failures, then no more calls.
-	before := g.calls()
+	before := g.VerifyCalls()
 	for range 500 {
-		junk := madeUpToken(g.solve(geetestV4))
-		if outcome, err := fire(junkHost, g.url, junk); err != nil || outcome != "rejected" && outcome != "overloaded" {
+		junk := harness.MadeUpToken(g.Proof(harness.GeeTestV4))
+		if outcome, err := fire(junkHost, g.URL, junk); err != nil || outcome != "rejected" && outcome != "overloaded" {
 			t.Fatalf("outcome %q, %v", outcome, err)
 		}
 	}
-	if calls := g.calls() - before; calls > 40 {
+	if calls := g.VerifyCalls() - before; calls > 40 {
 		t.Errorf("500 junk proofs cost %d calls", calls)
 	}
-	if outcome, err := fire(other, g.url, g.solve(geetestV4)); err != nil || outcome != "" {
+	if outcome, err := fire(other, g.URL, g.Proof(harness.GeeTestV4)); err != nil || outcome != "" {
 		t.Errorf("the other client: outcome %q, %v", outcome, err)
 	}
 	// A proof that a limit refused is still good.
-	if outcome, err := fire(other, g.url, unused); err != nil || outcome != "" {
+	if outcome, err := fire(other, g.URL, unused); err != nil || outcome != "" {
 		t.Errorf("the proof that met the limit: outcome %q, %v", outcome, err)
 	}
-}
-
-func madeUpToken(proof url.Values) url.Values {
-	proof.Set("pass_token", strings.Repeat("0", 64))
-	return proof
 }
 
 // TestNothingLeaks: reloads, clients that leave and providers that stall leave
 // no goroutine, claim or slot behind.
 func TestNothingLeaks(t *testing.T) {
-	g := newGate(t)
-	g.run(g.captcha(geetestV4, "max_concurrent_verifications 4 4") + g.proxy())
-	g.wantPassed(g.post(g.solve(geetestV4)))
-	await(t, "idle connections to settle", func() bool { http.DefaultTransport.(*http.Transport).CloseIdleConnections(); return true })
+	g := harness.NewGate(t)
+	g.Run(g.Captcha(harness.GeeTestV4, "max_concurrent_verifications 4 4") + g.Proxy())
+	g.WantPassed(g.Post(g.Proof(harness.GeeTestV4)))
+	harness.Await(t, "idle connections to settle", func() bool { http.DefaultTransport.(*http.Transport).CloseIdleConnections(); return true })
 	baseline := runtime.NumGoroutine()
 
 	for i := range 100 {
-		load(t, g.caddyfile(g.captcha(geetestV4, "max_concurrent_verifications 4 4", fmt.Sprintf("max_failures %d", 60+i))+g.proxy()))
+		harness.Load(t, g.Caddyfile(g.Captcha(harness.GeeTestV4, "max_concurrent_verifications 4 4", fmt.Sprintf("max_failures %d", 60+i))+g.Proxy()))
 	}
-	g.url = "http://" + address(t, "srv0")
-	for _, fault := range []simulator.Fault{{Kind: simulator.Reset}, respond(500, ""), respond(200, "{")} {
+	g.URL = "http://" + harness.Address(t, "srv0")
+	for _, fault := range []simulator.Fault{{Kind: simulator.Reset}, harness.Respond(500, ""), harness.Respond(200, "{")} {
 		g.Fail(fault)
 		for range 8 {
-			g.want(g.post(g.solve(geetestV4)), 503, "outage")
+			g.Want(g.Post(g.Proof(harness.GeeTestV4)), 503, "outage")
 		}
 	}
 	g.Heal()
 	for range 8 { // all four slots are free again
-		g.wantPassed(g.post(g.solve(geetestV4)))
+		g.WantPassed(g.Post(g.Proof(harness.GeeTestV4)))
 	}
-	await(t, "goroutines to end", func() bool {
+	harness.Await(t, "goroutines to end", func() bool {
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 		return runtime.NumGoroutine() <= baseline+16
 	})
@@ -310,14 +260,14 @@ func TestNothingLeaks(t *testing.T) {
 // TestMetricsSurviveReloads: counters go on after a reload, and no request can
 // add a series.
 func TestMetricsSurviveReloads(t *testing.T) {
-	g := newGate(t)
+	g := harness.NewGate(t)
 	site := func(extra string) string {
-		return g.caddyfile("captcha /login* survivors {\n" + g.verifier(geetestV4) + extra + "\n}\n" + g.proxy())
+		return g.Caddyfile("captcha /login* survivors {\n" + g.Verifier(harness.GeeTestV4) + extra + "\n}\n" + g.Proxy())
 	}
-	run(t, site(""))
-	g.url = "http://" + address(t, "srv0")
+	harness.Run(t, site(""))
+	g.URL = "http://" + harness.Address(t, "srv0")
 	count := func() (series int, missing string) {
-		for line := range strings.Lines(gather(t)) {
+		for line := range strings.Lines(harness.Metrics(t)) {
 			if strings.Contains(line, `value:"survivors"`) {
 				series++
 				if strings.Contains(line, `value:"missing"`) {
@@ -332,11 +282,11 @@ func TestMetricsSurviveReloads(t *testing.T) {
 		t.Errorf("the series does not start at zero: %s", zero)
 	}
 	for i := range 50 {
-		request := newRequest(t, "GET", fmt.Sprintf("%s/login%d?q=%d", g.url, i, i), "", "User-Agent", fmt.Sprint(i))
-		g.want(send(t, request), 403, "missing")
+		request := harness.NewRequest(t, "GET", fmt.Sprintf("%s/login%d?q=%d", g.URL, i, i), "", "User-Agent", fmt.Sprint(i))
+		g.Want(harness.Send(t, request), 403, "missing")
 		if i == 25 {
-			load(t, site("max_failures 50"))
-			g.url = "http://" + address(t, "srv0")
+			harness.Load(t, site("max_failures 50"))
+			g.URL = "http://" + harness.Address(t, "srv0")
 		}
 	}
 	after, fifty := count()

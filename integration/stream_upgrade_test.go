@@ -13,16 +13,18 @@ import (
 	"testing"
 
 	"golang.org/x/net/http2"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
 // newStreams makes a testbed whose upstream speaks what lives longer than a
 // request: it repeats what comes after an upgrade or CONNECT, and sends events.
 // The second event waits for the channel.
-func newStreams(t *testing.T) (b *testbed, more chan struct{}) {
+func newStreams(t *testing.T) (b *harness.Testbed, more chan struct{}) {
 	t.Helper()
-	b, more = newUpstream(t), make(chan struct{})
+	b, more = harness.NewUpstream(t), make(chan struct{})
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b.begun.Add(1)
+		b.Begun.Add(1)
 		if r.Method == "GET" && r.Header.Get("Upgrade") == "" {
 			w.Header().Set("Content-Type", "text/event-stream")
 			io.WriteString(w, "data: 1\n\n")
@@ -48,7 +50,7 @@ func newStreams(t *testing.T) (b *testbed, more chan struct{}) {
 		io.Copy(conn, buffered)
 	}))
 	t.Cleanup(upstream.Close)
-	b.serve(b.directive(), b.proxyTo(upstream))
+	b.Serve(b.Directive(), b.ProxyTo(upstream))
 	return b, more
 }
 
@@ -57,38 +59,38 @@ func newStreams(t *testing.T) (b *testbed, more chan struct{}) {
 // anything is a tunnel.
 func TestUpgradesNeedAProof(t *testing.T) {
 	b, _ := newStreams(t)
-	upgrade := func(lines string) (line, *http.Response) {
-		client := dial(t, b.plain)
-		client.say("GET /socket HTTP/1.1\r\nHost: " + gateHost + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+	upgrade := func(lines string) (harness.Line, *http.Response) {
+		client := harness.Dial(t, b.Plain)
+		client.Say("GET /socket HTTP/1.1\r\nHost: " + harness.GateHost + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + lines + "\r\n\r\n")
-		response, err := http.ReadResponse(client.reader, nil)
+		response, err := http.ReadResponse(client.Reader, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return client, response
 	}
-	proof := b.solve(geetestV4)
-	client, response := upgrade(proofLines(proof))
+	proof := b.Proof(harness.GeeTestV4)
+	client, response := upgrade(harness.ProofLines(proof))
 	if response.StatusCode != http.StatusSwitchingProtocols || response.Header.Get("Upgrade") != "websocket" {
 		t.Fatal(response.Status)
 	}
 	for _, text := range []string{"ping", "pong"} {
-		client.say(text)
+		client.Say(text)
 		echo := make([]byte, len(text))
-		if _, err := io.ReadFull(client.reader, echo); err != nil || string(echo) != text {
+		if _, err := io.ReadFull(client.Reader, echo); err != nil || string(echo) != text {
 			t.Errorf("%q came back as %q, %v", text, echo, err)
 		}
 	}
 	client.Close()
-	awaitRest(t)
+	harness.AwaitRest(t)
 
-	b.begun.Store(0)
-	for _, test := range []struct{ lines, outcome string }{{"A: b", "missing"}, {proofLines(proof), "replayed"}} {
+	b.Begun.Store(0)
+	for _, test := range []struct{ lines, outcome string }{{"A: b", "missing"}, {harness.ProofLines(proof), "replayed"}} {
 		if _, response := upgrade(test.lines); response.StatusCode != http.StatusForbidden || response.Header.Get("Captcha-Outcome") != test.outcome {
 			t.Errorf("%s, outcome %q", response.Status, response.Header.Get("Captcha-Outcome"))
 		}
 	}
-	if n := b.begun.Load(); n > 0 {
+	if n := b.Begun.Load(); n > 0 {
 		t.Errorf("%d requests reached the upstream", n)
 	}
 }
@@ -98,28 +100,28 @@ func TestUpgradesNeedAProof(t *testing.T) {
 func TestConnectNeedsAProof(t *testing.T) {
 	b, _ := newStreams(t)
 	connect := func(host, lines string) (status string) {
-		client := dial(t, b.plain)
-		client.say("CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\n" + lines + "\r\n\r\n")
-		response, err := http.ReadResponse(client.reader, &http.Request{Method: "CONNECT"})
+		client := harness.Dial(t, b.Plain)
+		client.Say("CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\n" + lines + "\r\n\r\n")
+		response, err := http.ReadResponse(client.Reader, &http.Request{Method: "CONNECT"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return response.Status
 	}
-	bare, passed := connect(bareHost, "A: b"), connect(gateHost, proofLines(b.solve(geetestV4)))
-	if passed != bare || b.begun.Load() != 2 {
-		t.Errorf("with a proof %s rather than %s; %d requests reached the upstream", passed, bare, b.begun.Load())
+	bare, passed := connect(harness.BareHost, "A: b"), connect(harness.GateHost, harness.ProofLines(b.Proof(harness.GeeTestV4)))
+	if passed != bare || b.Begun.Load() != 2 {
+		t.Errorf("with a proof %s rather than %s; %d requests reached the upstream", passed, bare, b.Begun.Load())
 	}
-	if refused := connect(gateHost, "A: b"); refused != "403 Forbidden" || b.begun.Load() != 2 {
-		t.Errorf("without a proof %s; %d requests reached the upstream", refused, b.begun.Load())
+	if refused := connect(harness.GateHost, "A: b"); refused != "403 Forbidden" || b.Begun.Load() != 2 {
+		t.Errorf("without a proof %s; %d requests reached the upstream", refused, b.Begun.Load())
 	}
 }
 
 // TestWebSocketsOverHTTP3 use an extended CONNECT (RFC 9220).
 func TestWebSocketsOverHTTP3(t *testing.T) {
 	b, _ := newStreams(t)
-	v := b.versions()[3]
-	b.extendedConnect(v, func(request *http.Request) { request.Proto = "websocket" })
+	v := b.Versions()[3]
+	extendedConnect(b, v, func(request *http.Request) { request.Proto = "websocket" })
 }
 
 // TestWebSocketsOverHTTP2 use an extended CONNECT (RFC 8441), which Go's server
@@ -135,75 +137,75 @@ func TestWebSocketsOverHTTP2(t *testing.T) {
 		return
 	}
 	b, _ := newStreams(t)
-	v := b.versions()[1]
+	v := b.Versions()[1]
 	//nolint:staticcheck // http.Transport does not let the pseudo-header pass
 	client := &http2.Transport{TLSClientConfig: v.RoundTripper.(*http.Transport).TLSClientConfig}
 	defer client.CloseIdleConnections() //nolint:staticcheck // as above
 	v.RoundTripper = client
-	b.extendedConnect(v, func(request *http.Request) { request.Header[":protocol"] = []string{"websocket"} })
+	extendedConnect(b, v, func(request *http.Request) { request.Header[":protocol"] = []string{"websocket"} })
 }
 
 // extendedConnect opens a WebSocket with a proof and fails to open one without,
 // although the stream that takes the place of a body begins with a proof.
-func (b *testbed) extendedConnect(v version, set func(*http.Request)) {
-	b.t.Helper()
-	b.begun.Store(0)
+func extendedConnect(b *harness.Testbed, v harness.Version, set func(*http.Request)) {
+	b.T.Helper()
+	b.Begun.Store(0)
 	open := func(proof url.Values) (*http.Response, *io.PipeWriter) {
 		body, w := io.Pipe()
-		b.t.Cleanup(func() { w.Close() })
-		request := newRequest(b.t, "CONNECT", v.url+"/socket", "", "Content-Type", formType, "Sec-WebSocket-Version", "13")
-		request.Host, request.Body, request.ContentLength, request.GetBody = gateHost, body, -1, nil
+		b.T.Cleanup(func() { w.Close() })
+		request := harness.NewRequest(b.T, "CONNECT", v.URL+"/socket", "", "Content-Type", harness.FormType, "Sec-WebSocket-Version", "13")
+		request.Host, request.Body, request.ContentLength, request.GetBody = harness.GateHost, body, -1, nil
 		set(request)
-		setHeaders(request.Header, proof)
-		go io.WriteString(w, b.solve(geetestV4).Encode()+"&")
+		harness.SetHeaders(request.Header, proof)
+		go io.WriteString(w, b.Proof(harness.GeeTestV4).Encode()+"&")
 		response, err := v.RoundTrip(request)
 		if err != nil {
-			b.t.Fatalf("%s: %v", v.name, err)
+			b.T.Fatalf("%s: %v", v.Name, err)
 		}
-		b.t.Cleanup(func() { response.Body.Close() })
+		b.T.Cleanup(func() { response.Body.Close() })
 		return response, w
 	}
-	if response, _ := open(nil); response.StatusCode != http.StatusForbidden || b.begun.Load() > 0 {
-		b.t.Errorf("%s: without a proof %s; %d requests reached the upstream", v.name, response.Status, b.begun.Load())
+	if response, _ := open(nil); response.StatusCode != http.StatusForbidden || b.Begun.Load() > 0 {
+		b.T.Errorf("%s: without a proof %s; %d requests reached the upstream", v.Name, response.Status, b.Begun.Load())
 	}
-	response, w := open(b.solve(geetestV4))
-	if response.StatusCode != http.StatusOK || b.begun.Load() != 1 {
-		b.t.Fatalf("%s: with a proof %s; %d requests reached the upstream", v.name, response.Status, b.begun.Load())
+	response, w := open(b.Proof(harness.GeeTestV4))
+	if response.StatusCode != http.StatusOK || b.Begun.Load() != 1 {
+		b.T.Fatalf("%s: with a proof %s; %d requests reached the upstream", v.Name, response.Status, b.Begun.Load())
 	}
 	io.WriteString(w, "ping\n")
 	text, err := bufio.NewReader(response.Body).ReadString('\n')
 	if err != nil || !strings.HasSuffix(text, "&ping\n") {
-		b.t.Errorf("%s: %q came back, %v", v.name, text, err)
+		b.T.Errorf("%s: %q came back, %v", v.Name, text, err)
 	}
 	w.Close()
 	response.Body.Close()
-	awaitRest(b.t)
+	harness.AwaitRest(b.T)
 }
 
 // TestEventsArriveAsTheyAreSent: the captcha does not hold an answer back.
 func TestEventsArriveAsTheyAreSent(t *testing.T) {
 	b, more := newStreams(t)
-	for _, v := range b.versions() {
-		b.begun.Store(0)
+	for _, v := range b.Versions() {
+		b.Begun.Store(0)
 		get := func(proof url.Values) *http.Response {
-			request := newRequest(t, "GET", v.url+"/events", "")
-			request.Host = gateHost
-			setHeaders(request.Header, proof)
+			request := harness.NewRequest(t, "GET", v.URL+"/events", "")
+			request.Host = harness.GateHost
+			harness.SetHeaders(request.Header, proof)
 			response, err := v.RoundTrip(request)
 			if err != nil {
-				t.Fatalf("%s: %v", v.name, err)
+				t.Fatalf("%s: %v", v.Name, err)
 			}
 			t.Cleanup(func() { response.Body.Close() })
 			return response
 		}
-		if response := get(nil); response.StatusCode != http.StatusForbidden || b.begun.Load() > 0 {
-			t.Errorf("%s: without a proof %s; %d requests reached the upstream", v.name, response.Status, b.begun.Load())
+		if response := get(nil); response.StatusCode != http.StatusForbidden || b.Begun.Load() > 0 {
+			t.Errorf("%s: without a proof %s; %d requests reached the upstream", v.Name, response.Status, b.Begun.Load())
 		}
-		events := bufio.NewReader(get(b.solve(geetestV4)).Body)
+		events := bufio.NewReader(get(b.Proof(harness.GeeTestV4)).Body)
 		for i := 1; i <= 2; i++ {
 			event, err := events.ReadString('\n')
 			if err != nil || event != fmt.Sprintf("data: %d\n", i) {
-				t.Fatalf("%s: event %d is %q, %v", v.name, i, event, err)
+				t.Fatalf("%s: event %d is %q, %v", v.Name, i, event, err)
 			}
 			if i == 1 {
 				more <- struct{}{}
@@ -216,18 +218,18 @@ func TestEventsArriveAsTheyAreSent(t *testing.T) {
 // TestStreamsAreNotSearched: a request whose body has to be passed on as it
 // comes is refused at once when only the body could hold the proof.
 func TestStreamsAreNotSearched(t *testing.T) {
-	b := newTestbed(t)
-	for _, v := range b.versions() {
-		request := newRequest(t, "POST", v.url+"/upload", "", "Content-Type", formType, "Incremental", "?1")
+	b := harness.NewTestbed(t)
+	for _, v := range b.Versions() {
+		request := harness.NewRequest(t, "POST", v.URL+"/upload", "", "Content-Type", harness.FormType, "Incremental", "?1")
 		request.ContentLength = -1
-		upload := b.trickle(v, request)
-		go io.WriteString(upload, b.solve(geetestV4).Encode())
-		if answer := <-upload.answer; answer != "403 Forbidden" {
-			t.Errorf("%s: %s", v.name, answer)
+		upload := b.Trickle(v, request)
+		go io.WriteString(upload, b.Proof(harness.GeeTestV4).Encode())
+		if answer := <-upload.Answer; answer != "403 Forbidden" {
+			t.Errorf("%s: %s", v.Name, answer)
 		}
 		upload.Close()
 	}
-	if b.begun.Load() > 0 || b.calls() > 0 {
-		t.Errorf("the upstream saw %d requests, the provider %d", b.begun.Load(), b.calls())
+	if b.Begun.Load() > 0 || b.VerifyCalls() > 0 {
+		t.Errorf("the upstream saw %d requests, the provider %d", b.Begun.Load(), b.VerifyCalls())
 	}
 }

@@ -6,52 +6,31 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
-
-// trickle is an upload whose body the test writes piece by piece.
-type trickle struct {
-	*io.PipeWriter
-	answer chan string // the status, or the error
-}
-
-// trickle sends a request to gateHost and returns while its body is open.
-func (b *testbed) trickle(v version, request *http.Request) trickle {
-	body, w := io.Pipe()
-	request.Host, request.Body, request.GetBody = gateHost, body, nil
-	upload := trickle{w, make(chan string, 1)}
-	go func() {
-		response, err := v.RoundTrip(request)
-		if err != nil {
-			upload.answer <- err.Error()
-			return
-		}
-		response.Body.Close()
-		upload.answer <- response.Status
-	}()
-	return upload
-}
 
 // TestABodyBesideAHeaderProofIsNotRead: the upstream has the request before
 // the client has sent one byte of the body, although the body's type is one
 // that could hold a proof.
 func TestABodyBesideAHeaderProofIsNotRead(t *testing.T) {
-	b := newTestbed(t)
-	for _, v := range b.versions() {
+	b := harness.NewTestbed(t)
+	for _, v := range b.Versions() {
 		for name, length := range map[string]int64{"length": 3, "chunked": -1} {
-			passed := t.Run(v.name+", "+name, func(t *testing.T) {
-				b.t = t
-				request := newRequest(t, "POST", v.url+"/upload", "", "Content-Type", formType)
+			passed := t.Run(v.Name+", "+name, func(t *testing.T) {
+				b.T = t
+				request := harness.NewRequest(t, "POST", v.URL+"/upload", "", "Content-Type", harness.FormType)
 				request.ContentLength = length
-				setHeaders(request.Header, b.solve(geetestV4))
-				before := b.begun.Load()
-				upload := b.trickle(v, request)
-				await(t, "the upstream to see the request", func() bool { return b.begun.Load() > before })
+				harness.SetHeaders(request.Header, b.Proof(harness.GeeTestV4))
+				before := b.Begun.Load()
+				upload := b.Trickle(v, request)
+				harness.Await(t, "the upstream to see the request", func() bool { return b.Begun.Load() > before })
 				io.WriteString(upload, "a=b")
 				upload.Close()
-				if answer := <-upload.answer; answer != "200 OK" {
+				if answer := <-upload.Answer; answer != "200 OK" {
 					t.Fatal(answer)
 				}
-				if a := <-b.arrivals; a.Size != 3 || a.Err != "" {
+				if a := <-b.Arrivals; a.Size != 3 || a.Err != "" {
 					t.Errorf("%d bytes arrived, %s", a.Size, a.Err)
 				}
 			})
@@ -67,26 +46,26 @@ func TestABodyBesideAHeaderProofIsNotRead(t *testing.T) {
 // rest.
 func TestUploadsStreamBehindTheSearchedPart(t *testing.T) {
 	const limit = 8 << 10
-	b := newTestbed(t, "body_limit 8KiB")
-	for _, v := range b.versions() {
-		passed := t.Run(v.name, func(t *testing.T) {
-			b.t = t
-			request := newRequest(t, "POST", v.url+"/upload", "", "Content-Type", formType)
+	b := harness.NewTestbed(t, "body_limit 8KiB")
+	for _, v := range b.Versions() {
+		passed := t.Run(v.Name, func(t *testing.T) {
+			b.T = t
+			request := harness.NewRequest(t, "POST", v.URL+"/upload", "", "Content-Type", harness.FormType)
 			request.ContentLength = -1
-			upload := b.trickle(v, request)
-			start := b.solve(geetestV4).Encode() + "&x="
+			upload := b.Trickle(v, request)
+			start := b.Proof(harness.GeeTestV4).Encode() + "&x="
 			start += strings.Repeat("y", limit+1-len(start))
-			before := b.received.Load()
+			before := b.Received.Load()
 			io.WriteString(upload, start)
 			for n := int64(len(start)); n < 4*limit; n += limit {
-				await(t, "the upstream to see what was sent", func() bool { return b.received.Load()-before == n })
+				harness.Await(t, "the upstream to see what was sent", func() bool { return b.Received.Load()-before == n })
 				io.WriteString(upload, strings.Repeat("z", limit))
 			}
 			upload.Close()
-			if answer := <-upload.answer; answer != "200 OK" {
+			if answer := <-upload.Answer; answer != "200 OK" {
 				t.Fatal(answer)
 			}
-			if a := <-b.arrivals; a.Size != int64(len(start))+3*limit || a.Err != "" {
+			if a := <-b.Arrivals; a.Size != int64(len(start))+3*limit || a.Err != "" {
 				t.Errorf("%d bytes arrived, %s", a.Size, a.Err)
 			}
 		})
@@ -99,22 +78,22 @@ func TestUploadsStreamBehindTheSearchedPart(t *testing.T) {
 // TestABodyThatDribblesInIsNoWorse: a body of which every byte comes by itself
 // is searched and forwarded like any other.
 func TestABodyThatDribblesInIsNoWorse(t *testing.T) {
-	b := newTestbed(t)
-	for _, v := range b.versions() {
-		t.Run(v.name, func(t *testing.T) {
-			b.t = t
-			body := b.solve(geetestV4).Encode()
-			request := newRequest(t, "POST", v.url+"/upload", "", "Content-Type", formType)
+	b := harness.NewTestbed(t)
+	for _, v := range b.Versions() {
+		t.Run(v.Name, func(t *testing.T) {
+			b.T = t
+			body := b.Proof(harness.GeeTestV4).Encode()
+			request := harness.NewRequest(t, "POST", v.URL+"/upload", "", "Content-Type", harness.FormType)
 			request.ContentLength = -1
-			upload := b.trickle(v, request)
+			upload := b.Trickle(v, request)
 			for i := range len(body) {
 				io.WriteString(upload, body[i:i+1])
 			}
 			upload.Close()
-			if answer := <-upload.answer; answer != "200 OK" {
+			if answer := <-upload.Answer; answer != "200 OK" {
 				t.Fatal(answer)
 			}
-			if a := <-b.arrivals; a.Size != int64(len(body)) || a.Err != "" {
+			if a := <-b.Arrivals; a.Size != int64(len(body)) || a.Err != "" {
 				t.Errorf("%d bytes arrived, %s", a.Size, a.Err)
 			}
 		})
@@ -125,16 +104,16 @@ func TestABodyThatDribblesInIsNoWorse(t *testing.T) {
 // that is searched is held, wherever the proof is.
 func TestUploadsDoNotFillTheMemory(t *testing.T) {
 	const limit = 128 << 10 // the default
-	b := newTestbed(t)
-	v := b.versions()[0]
+	b := harness.NewTestbed(t)
+	v := b.Versions()[0]
 	for _, kind := range []string{"header", "multipart"} {
 		t.Run(kind, func(t *testing.T) {
-			b.t = t
-			b.send(v, upload{kind, 1 << 20, chunked}, gateHost, b.solve(geetestV4)) // what is made at first use
+			b.T = t
+			b.Send(v, harness.Upload{Kind: kind, Size: 1 << 20, Framing: harness.Chunked}, harness.GateHost, b.Proof(harness.GeeTestV4)) // what is made at first use
 			baseline := heapInUse()
-			u, proof := upload{kind, 1 << 30, chunked}, b.solve(geetestV4)
-			request, _ := u.request(t, v.url, gateHost, proof)
-			_, body := u.body(t, proof) // without the digest, which takes its time
+			u, proof := harness.Upload{Kind: kind, Size: 1 << 30, Framing: harness.Chunked}, b.Proof(harness.GeeTestV4)
+			request, _ := u.Request(t, v.URL, harness.GateHost, proof)
+			_, body := u.Body(t, proof) // without the digest, which takes its time
 			gauge := &gauge{Reader: body, next: 1 << 20}
 			request.Body = io.NopCloser(gauge)
 			response, err := v.RoundTrip(request)
@@ -142,7 +121,7 @@ func TestUploadsDoNotFillTheMemory(t *testing.T) {
 				t.Fatal(err)
 			}
 			response.Body.Close()
-			if a := <-b.arrivals; response.StatusCode != http.StatusOK || a.Size != u.size {
+			if a := <-b.Arrivals; response.StatusCode != http.StatusOK || a.Size != u.Size {
 				t.Errorf("%s, %d bytes arrived, %s", response.Status, a.Size, a.Err)
 			}
 			if gauge.samples < 16 || gauge.most > baseline+limit+8<<20 {
