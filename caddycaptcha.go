@@ -20,6 +20,7 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/internal/browser"
 	"github.com/caddycaptcha/caddycaptcha/internal/extract"
 	"github.com/caddycaptcha/caddycaptcha/internal/gate"
+	"github.com/caddycaptcha/caddycaptcha/internal/limit"
 	"github.com/caddycaptcha/caddycaptcha/internal/setting"
 	"github.com/caddycaptcha/caddycaptcha/verifier"
 )
@@ -118,12 +119,16 @@ type Captcha struct {
 	MaxConcurrentVerifications int `json:"max_concurrent_verifications,omitempty"`
 
 	// MaxConcurrentVerificationsPerClient is how many of them may come from
-	// one client prefix (IPv4 /24, IPv6 /64). Default: 32, or
-	// MaxConcurrentVerifications where that is less.
+	// one client (IPv4 address, IPv6 /64), at most a quarter of them. Its
+	// prefix (/24, /56) has twice as many and its network (/16, /48) four
+	// times, each at most a quarter. Default: 16, or a quarter where that is
+	// less.
 	MaxConcurrentVerificationsPerClient int `json:"max_concurrent_verifications_per_client,omitempty"`
 
-	// MaxFailures is how many proofs from one client prefix the provider may
-	// turn down per minute. Default: 60.
+	// MaxFailures is how many proofs from one client (IPv4 address, IPv6 /64)
+	// the provider may turn down per minute. An IPv4 /24 has eight times as
+	// many and a /16 64 times; an IPv6 /56 has twice as many and a /48 four
+	// times. Default: 60.
 	MaxFailures int `json:"max_failures,omitempty"`
 
 	// Mode is `enforce` or `monitor`. In monitor mode every request is
@@ -301,7 +306,7 @@ func (c *Captcha) setDefaults() {
 	c.BasePath = c.basePath()
 	c.BodyLimit = cmp.Or(c.BodyLimit, defaultBodyLimit)
 	c.MaxConcurrentVerifications = cmp.Or(c.MaxConcurrentVerifications, 256)
-	c.MaxConcurrentVerificationsPerClient = cmp.Or(c.MaxConcurrentVerificationsPerClient, min(32, c.MaxConcurrentVerifications))
+	c.MaxConcurrentVerificationsPerClient = cmp.Or(c.MaxConcurrentVerificationsPerClient, limit.DefaultPerClient(c.MaxConcurrentVerifications))
 	c.MaxFailures = cmp.Or(c.MaxFailures, 60)
 	if len(c.From) == 0 {
 		c.From = []string{string(extract.Header), string(extract.Form), string(extract.JSON)}

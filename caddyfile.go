@@ -169,8 +169,8 @@ func compareWithEarlier(h httpcaddyfile.Helper, c *Captcha) error {
 //		page_template <file>
 //		base_path     <path>
 //		preflight     refuse|forward
-//		max_concurrent_verifications <n> [<per client prefix>]
-//		max_failures <per minute and client prefix>
+//		max_concurrent_verifications <n> [<per client>]
+//		max_failures <per minute and client>
 //		mode       enforce|monitor
 //	}
 //
@@ -285,7 +285,7 @@ func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		}
 	case "max_concurrent_verifications":
 		if len(args) < 1 || len(args) > 2 {
-			return d.Errf("%s takes a number, and a number per client prefix", option)
+			return d.Errf("%s takes a number, and a number per client", option)
 		}
 		c.MaxConcurrentVerifications, err = parseCount(d, option, args[0])
 		if err == nil && len(args) == 2 {

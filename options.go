@@ -18,6 +18,7 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/cache"
 	"github.com/caddycaptcha/caddycaptcha/internal/extract"
 	"github.com/caddycaptcha/caddycaptcha/internal/gate"
+	"github.com/caddycaptcha/caddycaptcha/internal/limit"
 	"github.com/caddycaptcha/caddycaptcha/verifier"
 )
 
@@ -181,7 +182,7 @@ func (c *Captcha) checkNumbers() error {
 	}{
 		{"body_limit", c.BodyLimit},
 		{"max_concurrent_verifications", int64(c.MaxConcurrentVerifications)},
-		{"max_concurrent_verifications per client prefix", int64(c.MaxConcurrentVerificationsPerClient)},
+		{"max_concurrent_verifications per client", int64(c.MaxConcurrentVerificationsPerClient)},
 		{"max_failures", int64(c.MaxFailures)},
 	} {
 		if option.value < 0 {
@@ -191,8 +192,9 @@ func (c *Captcha) checkNumbers() error {
 	if c.BodyLimit > maxBodyLimit {
 		return fmt.Errorf("body_limit must be at most %d bytes (64 MiB): that much of every body is held in memory", maxBodyLimit)
 	}
-	if total := c.MaxConcurrentVerifications; total > 0 && c.MaxConcurrentVerificationsPerClient > total {
-		return fmt.Errorf("max_concurrent_verifications: %d per client prefix is more than %d in all", c.MaxConcurrentVerificationsPerClient, total)
+	if total, perClient := c.MaxConcurrentVerifications, c.MaxConcurrentVerificationsPerClient; total > 0 && perClient > limit.MostPerClient(total) {
+		return fmt.Errorf("max_concurrent_verifications: %d per client is more than a quarter of %d in all, so that one client could keep out others; give a client at most %d, or leave its number out",
+			perClient, total, limit.MostPerClient(total))
 	}
 	return nil
 }

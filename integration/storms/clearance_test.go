@@ -148,7 +148,7 @@ func TestLookingAtThePageTakesNoUse(t *testing.T) {
 func TestAProofIsAClearanceOrARequest(t *testing.T) {
 	const proofs, parallel = 10, 64
 	g := harness.NewGate(t)
-	g.Run(g.Captcha(harness.GeeTestV4, "clearance 30m", "max_concurrent_verifications 256 256", "max_failures 100000") + g.Proxy())
+	g.Run(g.Captcha(harness.GeeTestV4, "clearance 30m", "max_concurrent_verifications 1024 256", "max_failures 100000") + g.Proxy())
 	transport := &http.Transport{MaxIdleConnsPerHost: parallel}
 	t.Cleanup(transport.CloseIdleConnections)
 	for range proofs {
@@ -280,7 +280,7 @@ func TestAClientThatHangsAtTheEndpointsHurtsNobodyElse(t *testing.T) {
 	} {
 		t.Run(c.endpoint, func(t *testing.T) {
 			g := harness.NewGate(t)
-			g.Run(g.Captcha(c.provider, "clearance 30m", fmt.Sprintf("max_concurrent_verifications 8 %d", slots)) + g.Proxy())
+			g.Run(g.Captcha(c.provider, "clearance 30m", fmt.Sprintf("max_concurrent_verifications 16 %d", slots)) + g.Proxy())
 			stuck, other := from(t, "127.0.1.1"), from(t, "127.0.2.1")
 			ask := func(ctx context.Context, transport http.RoundTripper, method, endpoint string) (status int, outcome string, err error) {
 				body := ""

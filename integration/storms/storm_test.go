@@ -232,13 +232,13 @@ func TestJunkHurtsNobodyElse(t *testing.T) {
 // no goroutine, claim or slot behind.
 func TestNothingLeaks(t *testing.T) {
 	g := harness.NewGate(t)
-	g.Run(g.Captcha(harness.GeeTestV4, "max_concurrent_verifications 4 4") + g.Proxy())
+	g.Run(g.Captcha(harness.GeeTestV4, "max_concurrent_verifications 16 4") + g.Proxy())
 	g.WantPassed(g.Post(g.Proof(harness.GeeTestV4)))
 	harness.Await(t, "idle connections to settle", func() bool { http.DefaultTransport.(*http.Transport).CloseIdleConnections(); return true })
 	baseline := runtime.NumGoroutine()
 
 	for i := range 100 {
-		harness.Load(t, g.Caddyfile(g.Captcha(harness.GeeTestV4, "max_concurrent_verifications 4 4", fmt.Sprintf("max_failures %d", 60+i))+g.Proxy()))
+		harness.Load(t, g.Caddyfile(g.Captcha(harness.GeeTestV4, "max_concurrent_verifications 16 4", fmt.Sprintf("max_failures %d", 60+i))+g.Proxy()))
 	}
 	g.URL = "http://" + harness.Address(t, "srv0")
 	for _, fault := range []simulator.Fault{{Kind: simulator.Reset}, harness.Respond(500, ""), harness.Respond(200, "{")} {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddycaptcha/caddycaptcha/internal/browser"
 	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
+	"github.com/caddycaptcha/caddycaptcha/internal/limit"
 	"github.com/caddycaptcha/caddycaptcha/internal/request"
 )
 
@@ -105,13 +106,13 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	client := clientOf(r)
-	prefix := request.ClientPrefix(client.IP)
-	if !g.visits.Acquire(prefix) {
+	visit, ok := g.visits.Acquire(limit.NewClient(client.IP))
+	if !ok {
 		g.refuseVisit(w, r, Decision{Outcome: Overloaded, Reason: reasonLimit})
 		return
 	}
-	defer g.visits.Release(prefix, true) // each counts
-	challenge, failure := g.Verifier.Challenge(r.Context(), client, g.userID(prefix))
+	defer visit.Release(true) // each counts
+	challenge, failure := g.Verifier.Challenge(r.Context(), client, g.userID(request.ClientPrefix(client.IP)))
 	if challenge == nil {
 		d, gone := left(r.Context())
 		if !gone {
@@ -157,12 +158,12 @@ func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 
 // servePage serves the challenge page by itself, for the dialog.
 func (g *Gate) servePage(w http.ResponseWriter, r *http.Request) {
-	prefix := request.ClientPrefix(request.ClientIP(r))
-	if !g.visits.Acquire(prefix) {
+	visit, ok := g.visits.Acquire(limit.NewClient(request.ClientIP(r)))
+	if !ok {
 		g.refuseVisit(w, r, Decision{Outcome: Overloaded, Reason: reasonLimit})
 		return
 	}
-	defer g.visits.Release(prefix, true) // each counts
+	defer visit.Release(true) // each counts
 	w.Header().Set("Captcha-Policy", g.Policy)
 	cleared, reason := g.peekClearance(r)
 	g.writePage(w, r, http.StatusOK, browser.Data{Cleared: cleared, Reason: reason})

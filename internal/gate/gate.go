@@ -109,28 +109,35 @@ const (
 	// visitsPerMinute is how many challenges and pages one client may have
 	// per minute. A GeeTest v3 challenge costs a call to the provider.
 	visitsPerMinute = 600
+
+	// visitsForgiven is how many of them a client may have had in the last
+	// minute and still count as innocent: everyone has a page before a
+	// challenge.
+	visitsForgiven = visitsPerMinute / 10
 )
 
 // New returns a gate. It connects to nothing.
 func New(o Options) *Gate {
+	visits := limit.Rules{Slots: o.Slots, PerClient: o.SlotsPerClient, Failures: visitsPerMinute, Forgiven: visitsForgiven}
+	proofs := limit.Rules{Slots: o.Slots, PerClient: o.SlotsPerClient, Failures: o.Failures}
 	g := &Gate{
 		Options:     o,
 		fingerprint: o.Verifier.Fingerprint(),
-		visits:      limit.New(o.Slots, o.SlotsPerClient, visitsPerMinute),
+		visits:      limit.New(visits),
 		alarm:       Throttled(o.Logger),
 	}
 	g.provider, g.captchaID = o.Verifier.Captcha()
 	g.onRequest = intake{
 		gate:      g,
 		extractor: o.OnRequest,
-		limits:    limit.New(o.Slots, o.SlotsPerClient, o.Failures),
+		limits:    limit.New(proofs),
 		monitors:  o.Monitor,
 		ownFields: o.Clearance != nil,
 	}
 	g.atVerify = intake{
 		gate:      g,
 		extractor: o.AtVerify,
-		limits:    limit.New(o.Slots, o.SlotsPerClient, o.Failures),
+		limits:    limit.New(proofs),
 	}
 	if c := o.Clearance; c != nil {
 		g.issuer = clearance.New(o.Keys, clearance.Options{

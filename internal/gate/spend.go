@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/cache"
 	"github.com/caddycaptcha/caddycaptcha/internal/digest"
 	"github.com/caddycaptcha/caddycaptcha/internal/flight"
+	"github.com/caddycaptcha/caddycaptcha/internal/limit"
 	"github.com/caddycaptcha/caddycaptcha/internal/request"
 	"github.com/caddycaptcha/caddycaptcha/verifier"
 )
@@ -39,7 +39,6 @@ func (in *intake) spend(r *http.Request, proof verifier.Proof) Decision {
 	}
 	g.warnOfSpoofing(r)
 	v := &verification{intake: in, proof: proof, identity: identity, client: clientOf(r)}
-	v.prefix = request.ClientPrefix(v.client.IP)
 
 	ctx := r.Context()
 	if in.monitors {
@@ -50,7 +49,7 @@ func (in *intake) spend(r *http.Request, proof verifier.Proof) Decision {
 	seat, err := flights.Join(ctx, flight.Attempt[verifier.Verdict]{
 		Key:          g.claimKey(proof),
 		Identity:     identity,
-		Prefix:       v.prefix,
+		Prefix:       request.ClientPrefix(v.client.IP),
 		Replay:       g.Store,
 		Verification: v,
 	})
@@ -80,13 +79,14 @@ type verification struct {
 	proof    verifier.Proof
 	identity [32]byte
 	client   verifier.Client
-	prefix   netip.Prefix
+	call     limit.Call
 	failed   bool // counts against the client
 }
 
 // Begin implements flight.Verification.
 func (v *verification) Begin() error {
-	if !v.intake.limits.Acquire(v.prefix) {
+	var ok bool
+	if v.call, ok = v.intake.limits.Acquire(limit.NewClient(v.client.IP)); !ok {
 		return errLimit
 	}
 	return nil
@@ -107,7 +107,7 @@ func (v *verification) Verify(ctx context.Context) (verifier.Verdict, flight.Fat
 }
 
 // End implements flight.Verification.
-func (v *verification) End() { v.intake.limits.Release(v.prefix, v.failed) }
+func (v *verification) End() { v.call.Release(v.failed) }
 
 // blames reports whether a result counts against the client's failures. What
 // the provider or the operator got wrong does not.
