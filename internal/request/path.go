@@ -1,0 +1,425 @@
+package request
+
+import (
+	stdpath "path"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxRounds is how often all transformations of a path are done one after the
+// other before it is given up that anything comes to rest. Each round undoes
+// one layer of encoding; nobody who is honest has more than two.
+const maxRounds = 8
+
+// readPath adds the values that an application may read a path as.
+func (s *sight) readPath(v *values[path], p path) {
+	if p.decoded == "" {
+		p = path{decoded: "/"}
+	}
+	v.add(p)
+	if !s.oddPath(p.decoded) {
+		return
+	}
+	raw := p.escaped()
+	add := func(step func(string) string) {
+		changed := step(p.decoded)
+		value := path{decoded: clean(changed)}
+		if s.escapes {
+			value.raw = clean(step(raw))
+		}
+		v.add(value)
+		if s.slashes {
+			v.add(path{decoded: changed})
+		}
+	}
+
+	add(cutParameters)                                                   // servlet containers
+	add(forwardSlashes)                                                  // IIS
+	add(dropAuthority)                                                   // PHP's parse_url
+	add(decode)                                                          // applications that decode what their server has decoded
+	add(cutNUL)                                                          // what ends strings in C
+	add(cutDelimiters)                                                   // applications that parse the decoded path as a target
+	add(plain)                                                           // decoders and file systems that take other characters for ASCII
+	add(trimSegments)                                                    // Windows
+	v.add(s.asURL(raw))                                                  // Node's new URL: resolves dots, then decodes
+	v.add(s.asServlet(raw))                                              // Tomcat: cuts parameters, then decodes
+	v.add(path{decoded: inert(p.decoded), raw: s.ifEscapes(inert(raw))}) // prefixes that are compared without cleaning
+	if s.cased&pathPart != 0 {
+		v.add(path{decoded: strings.ToLower(p.decoded), raw: s.ifEscapes(strings.ToLower(raw))})
+	}
+	if hasDots(p.decoded) {
+		v.add(path{decoded: inert(raw)}) // and without decoding
+	}
+
+	all, settled := s.allSteps(p.decoded, clean)
+	v.full = v.full || !settled
+	v.add(path{decoded: all})
+	kept, settled := s.allSteps(p.decoded, inert)
+	v.full = v.full || !settled
+	v.add(path{decoded: kept})
+	for _, extension := range s.extensions {
+		v.add(path{decoded: cutExtension(clean(p.decoded), extension), raw: s.ifEscapes(cutExtension(clean(raw), extension))})
+		v.add(path{decoded: cutExtension(all, extension)})
+	}
+}
+
+func (s *sight) ifEscapes(raw string) string {
+	if s.escapes {
+		return raw
+	}
+	return ""
+}
+
+// allSteps does all transformations in one order until nothing changes, each
+// round ended by the last. It reports whether it came to rest.
+func (s *sight) allSteps(p string, last func(string) string) (string, bool) {
+	for range maxRounds {
+		before := p
+		p = decode(p)
+		p = plain(p)
+		p = forwardSlashes(p)
+		p = cutNUL(p)
+		p = cutDelimiters(p)
+		p = dropAuthority(p)
+		p = cutParameters(p)
+		p = trimSegments(p)
+		if s.cased&pathPart != 0 {
+			p = strings.ToLower(p)
+		}
+		p = last(p)
+		if p == before {
+			return p, true
+		}
+	}
+	return p, false
+}
+
+// asURL reads an encoded path as a browser's URL parser does (WHATWG): it
+// takes backslashes for slashes, drops an authority, ends at "#" and resolves
+// dot segments, encoded ones too, before anything is decoded, and without
+// merging slashes.
+func (s *sight) asURL(raw string) path {
+	raw, _, _ = strings.Cut(raw, "#")
+	raw = resolveDots(dropAuthority(strings.ReplaceAll(forwardSlashes(raw), "%5C", "/")))
+	return path{decoded: decode(raw), raw: s.ifEscapes(raw)}
+}
+
+// asServlet reads an encoded path as servlet containers do.
+func (s *sight) asServlet(raw string) path {
+	raw = cutParameters(raw)
+	return path{decoded: clean(decode(raw)), raw: s.ifEscapes(clean(raw))}
+}
+
+// eachSegment calls change for every segment of the path, and joins what it
+// returns.
+func eachSegment(p string, change func(string) string) string {
+	var b strings.Builder
+	b.Grow(len(p))
+	for {
+		segment, rest, more := strings.Cut(p, "/")
+		b.WriteString(change(segment))
+		if !more {
+			return b.String()
+		}
+		b.WriteByte('/')
+		p = rest
+	}
+}
+
+// cutParameters cuts ";parameters" from every segment.
+func cutParameters(p string) string {
+	if strings.IndexByte(p, ';') < 0 {
+		return p
+	}
+	return eachSegment(p, func(segment string) string {
+		segment, _, _ = strings.Cut(segment, ";")
+		return segment
+	})
+}
+
+// forwardSlashes turns backslashes into slashes.
+func forwardSlashes(p string) string {
+	return strings.ReplaceAll(p, `\`, "/")
+}
+
+// dropAuthority drops the authority that a path of two slashes begins with.
+func dropAuthority(p string) string {
+	if !strings.HasPrefix(p, "//") {
+		return p
+	}
+	p = strings.TrimLeft(p, "/")
+	if slash := strings.IndexByte(p, '/'); slash >= 0 {
+		return p[slash:]
+	}
+	return "/"
+}
+
+// decode undoes percent-encoding. What cannot be decoded stays as it is.
+func decode(p string) string {
+	if strings.IndexByte(p, '%') < 0 {
+		return p
+	}
+	decoded := make([]byte, 0, len(p))
+	for i := 0; i < len(p); i++ {
+		if p[i] == '%' && i+2 < len(p) {
+			high, low := unhex(p[i+1]), unhex(p[i+2])
+			if high >= 0 && low >= 0 {
+				decoded = append(decoded, byte(high<<4|low))
+				i += 2
+				continue
+			}
+		}
+		decoded = append(decoded, p[i])
+	}
+	return string(decoded)
+}
+
+func unhex(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c && c <= 'f':
+		return int(c-'a') + 10
+	case 'A' <= c && c <= 'F':
+		return int(c-'A') + 10
+	default:
+		return -1
+	}
+}
+
+// cutNUL ends a text at the first NUL.
+func cutNUL(text string) string {
+	text, _, _ = strings.Cut(text, "\x00")
+	return text
+}
+
+// cutDelimiters ends a path where a query or fragment would begin.
+func cutDelimiters(p string) string {
+	if i := strings.IndexAny(p, "?#"); i >= 0 {
+		return p[:i]
+	}
+	return p
+}
+
+// plain replaces the characters that some take for ASCII: overlong UTF-8,
+// fullwidth forms, and letters whose other case is an ASCII letter.
+func plain(p string) string {
+	if !mayBePlain(p) {
+		return p
+	}
+	var b strings.Builder
+	b.Grow(len(p))
+	for i := 0; i < len(p); {
+		if c, size := overlong(p[i:]); size > 0 {
+			b.WriteByte(c)
+			i += size
+			continue
+		}
+		c, size := utf8.DecodeRuneInString(p[i:])
+		switch other := unicode.ToLower(unicode.ToUpper(c)); {
+		case 0xFF01 <= c && c <= 0xFF5E:
+			b.WriteByte(byte(c - 0xFF00 + ' '))
+		case c >= utf8.RuneSelf && other < utf8.RuneSelf:
+			b.WriteByte(byte(other))
+		default:
+			b.WriteString(p[i : i+size])
+		}
+		i += size
+	}
+	return b.String()
+}
+
+// mayBePlain reports whether a byte begins one of the sequences that plain
+// replaces.
+func mayBePlain(p string) bool {
+	for i := range len(p) {
+		if classes[p[i]]&foreign != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// overlong returns the ASCII character that p begins with if it is encoded in
+// more bytes than UTF-8 allows, and how many these are.
+func overlong(p string) (byte, int) {
+	continues := func(i int) bool { return i < len(p) && p[i]&0xC0 == 0x80 }
+	switch {
+	case (p[0] == 0xC0 || p[0] == 0xC1) && continues(1):
+		return p[0]&1<<6 | p[1]&0x3F, 2
+	case p[0] == 0xE0 && continues(1) && p[1] <= 0x81 && continues(2):
+		return p[1]&1<<6 | p[2]&0x3F, 3
+	case p[0] == 0xF0 && continues(1) && p[1] == 0x80 && continues(2) && p[2] <= 0x81 && continues(3):
+		return p[2]&1<<6 | p[3]&0x3F, 4
+	default:
+		return 0, 0
+	}
+}
+
+// trimSegments cuts the dots and spaces that Windows ignores at the end of
+// every name.
+func trimSegments(p string) string {
+	if !strings.Contains(p, "./") && !strings.Contains(p, " /") && !strings.HasSuffix(p, ".") && !strings.HasSuffix(p, " ") {
+		return p
+	}
+	return eachSegment(p, func(segment string) string {
+		if isDots(segment) {
+			return segment
+		}
+		return strings.TrimRight(segment, ". ")
+	})
+}
+
+// cutExtension cuts behind the first segment that ends in the extension: what
+// follows is the script's PATH_INFO.
+func cutExtension(p, extension string) string {
+	for end := range len(p) {
+		if p[end] == '/' && end >= len(extension) && strings.EqualFold(p[end-len(extension):end], extension) {
+			return p[:end]
+		}
+	}
+	return p
+}
+
+// clean is the path as it is cleaned by most: slashes merged, dot segments
+// resolved, a slash at the end kept.
+func clean(p string) string {
+	cleaned := stdpath.Clean("/" + p)
+	if len(cleaned) > 1 && strings.HasSuffix(p, "/") {
+		cleaned += "/"
+	}
+	return cleaned
+}
+
+// resolveDots resolves dot segments as RFC 3986, section 5.2.4, says: slashes
+// are not merged, and a dot segment at the end leaves a slash. An encoded dot
+// counts as one, as in the WHATWG's standard.
+func resolveDots(p string) string {
+	segments := strings.Split(strings.TrimPrefix(p, "/"), "/")
+	resolved := segments[:0]
+	for i, segment := range segments {
+		last := i == len(segments)-1
+		switch dots(segment) {
+		case 1:
+		case 2:
+			if len(resolved) > 0 {
+				resolved = resolved[:len(resolved)-1]
+			}
+		default:
+			resolved = append(resolved, segment)
+			continue
+		}
+		if last {
+			resolved = append(resolved, "")
+		}
+	}
+	return "/" + strings.Join(resolved, "/")
+}
+
+// dots returns how many dots an encoded segment consists of, and 0 if it is no
+// dot segment.
+func dots(segment string) int {
+	n := 0
+	for segment != "" {
+		switch {
+		case segment[0] == '.':
+			segment = segment[1:]
+		case len(segment) >= 3 && strings.EqualFold(segment[:3], "%2e"):
+			segment = segment[3:]
+		default:
+			return 0
+		}
+		n++
+	}
+	if n > 2 {
+		return 0
+	}
+	return n
+}
+
+func isDots(segment string) bool { return segment == "." || segment == ".." }
+
+// hasDots reports whether the path has a dot segment.
+func hasDots(p string) bool {
+	for segment := range strings.SplitSeq(p, "/") {
+		if isDots(segment) {
+			return true
+		}
+	}
+	return false
+}
+
+// inert replaces every dot segment by a name, because Caddy cleans whatever
+// path it is given. What an application reads that does not clean stays.
+func inert(p string) string {
+	if !hasDots(p) {
+		return p
+	}
+	return eachSegment(p, func(segment string) string {
+		if isDots(segment) {
+			return "..-"
+		}
+		return segment
+	})
+}
+
+// What a byte of a path may mean.
+const (
+	odd     = 1 << iota // reads differently wherever it is
+	edge                // a slash, a dot or a space: it depends on what is beside it
+	upper               // differs where upper and lower case do
+	foreign             // begins a sequence that plain may replace
+)
+
+var classes = func() (classes [256]uint8) {
+	for _, c := range ";\\%\x00?#" {
+		classes[c] = odd
+	}
+	for _, c := range "/. " {
+		classes[c] = edge
+	}
+	for c := 'A'; c <= 'Z'; c++ {
+		classes[c] = upper
+	}
+	for c := 0x80; c < 0x100; c++ {
+		classes[c] = upper // one may have a lower case
+	}
+	for _, c := range []byte{0xC0, 0xC1, 0xC4, 0xC5, 0xE0, 0xE2, 0xEF, 0xF0} {
+		classes[c] |= foreign
+	}
+	return classes
+}()
+
+// oddPath reports whether a decoded path may have a second reading. What is
+// written with percent-encodings but decodes to nothing odd has none: every
+// reader that does not decode it misses the protected path, too.
+func (s *sight) oddPath(p string) bool {
+	if p == "" || p[0] != '/' {
+		return true
+	}
+	mask := uint8(odd | edge | foreign)
+	if s.cased&pathPart != 0 {
+		mask |= upper
+	}
+	dot := false
+	for i := range len(p) {
+		class := classes[p[i]] & mask
+		if class == 0 {
+			continue
+		}
+		if class != edge {
+			return true
+		}
+		switch p[i] {
+		case '/':
+			if i > 0 && (classes[p[i-1]]&edge != 0 || dot && len(s.extensions) > 0) {
+				return true // two slashes, or a segment that ends in a dot, a space or perhaps an extension
+			}
+		case '.':
+			dot = true
+		}
+	}
+	last := p[len(p)-1]
+	return last == '.' || last == ' '
+}
