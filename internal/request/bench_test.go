@@ -37,7 +37,7 @@ func BenchmarkReadings(b *testing.B) {
 	for _, test := range []struct{ name, kind, request string }{
 		{"path, parameters", "path /login*", "GET /articles;jsessionid=0A1B2C/2026"},
 		{"path, dots", "path /login*", "GET /articles/../2026/%2e%2e/x"},
-		{"path, everything", "path /login*", `GET //x/a;b/%2e%2e/LOG%2549N%00/..;/\y./z%3F#q`},
+		{"path, everything", "path /login*", `GET //x/a;b/%2e%2e/LOG%254FUT%00/..;/\y./z%3F#q`},
 		{"path, not ASCII", "path /login*", "GET /kay%C4%B1t/%D0%BA%D0%B0"},
 		{"not path", "not path /public/*", "GET /public/;a/b"},
 		{"method, HEAD", "method POST", "HEAD /articles"},

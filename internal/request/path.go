@@ -21,9 +21,13 @@ func (s *sight) readPath(v *values[path], p path) {
 	if !s.oddPath(p.decoded) {
 		return
 	}
-	raw := p.escaped()
-	add := func(step func(string) string) {
+	raw, cleaned := p.escaped(), clean(p.decoded)
+	v.add(path{decoded: cleaned, raw: s.ifEscapes(clean(raw))})
+	for _, step := range pathSteps {
 		changed := step(p.decoded)
+		if changed == p.decoded {
+			continue
+		}
 		value := path{decoded: clean(changed)}
 		if s.escapes {
 			value.raw = clean(step(raw))
@@ -33,35 +37,35 @@ func (s *sight) readPath(v *values[path], p path) {
 			v.add(path{decoded: changed})
 		}
 	}
-
-	add(cutParameters)                                                   // servlet containers
-	add(forwardSlashes)                                                  // IIS
-	add(dropAuthority)                                                   // PHP's parse_url
-	add(decode)                                                          // applications that decode what their server has decoded
-	add(cutNUL)                                                          // what ends strings in C
-	add(cutDelimiters)                                                   // applications that parse the decoded path as a target
-	add(plain)                                                           // decoders and file systems that take other characters for ASCII
-	add(trimSegments)                                                    // Windows
-	v.add(s.asURL(raw))                                                  // Node's new URL: resolves dots, then decodes
-	v.add(s.asServlet(raw))                                              // Tomcat: cuts parameters, then decodes
-	v.add(path{decoded: inert(p.decoded), raw: s.ifEscapes(inert(raw))}) // prefixes that are compared without cleaning
+	v.add(s.asURL(raw))
+	v.add(s.asServlet(raw))
 	if s.cased&pathPart != 0 {
 		v.add(path{decoded: strings.ToLower(p.decoded), raw: s.ifEscapes(strings.ToLower(raw))})
 	}
-	if hasDots(p.decoded) {
-		v.add(path{decoded: inert(raw)}) // and without decoding
+	if hasDots(p.decoded) { // prefixes that are compared without cleaning, decoded and as sent
+		v.add(path{decoded: inert(p.decoded), raw: s.ifEscapes(inert(raw))})
+		v.add(path{decoded: inert(raw)})
 	}
 
-	all, settled := s.allSteps(p.decoded, clean)
-	v.full = v.full || !settled
-	v.add(path{decoded: all})
-	kept, settled := s.allSteps(p.decoded, inert)
-	v.full = v.full || !settled
-	v.add(path{decoded: kept})
+	all := s.allSteps(v, p.decoded, clean)
+	s.allSteps(v, p.decoded, inert)
 	for _, extension := range s.extensions {
-		v.add(path{decoded: cutExtension(clean(p.decoded), extension), raw: s.ifEscapes(cutExtension(clean(raw), extension))})
+		v.add(path{decoded: cutExtension(cleaned, extension), raw: s.ifEscapes(cutExtension(clean(raw), extension))})
 		v.add(path{decoded: cutExtension(all, extension)})
 	}
+}
+
+// pathSteps are the transformations of a decoded path, each with who does it.
+// They are also done all together, in this order.
+var pathSteps = [...]func(string) string{
+	decode,         // applications that decode what their server has decoded
+	plain,          // decoders and file systems that take other characters for ASCII
+	forwardSlashes, // IIS
+	cutNUL,         // what ends strings in C
+	cutDelimiters,  // applications that parse the decoded path as a target
+	dropAuthority,  // PHP's parse_url
+	cutParameters,  // servlet containers
+	trimSegments,   // Windows
 }
 
 func (s *sight) ifEscapes(raw string) string {
@@ -71,28 +75,26 @@ func (s *sight) ifEscapes(raw string) string {
 	return ""
 }
 
-// allSteps does all transformations in one order until nothing changes, each
-// round ended by the last. It reports whether it came to rest.
-func (s *sight) allSteps(p string, last func(string) string) (string, bool) {
+// allSteps adds what all transformations make of a path that are done in one
+// order until nothing changes, each round ended by the last. One that does not
+// come to rest has too many readings.
+func (s *sight) allSteps(v *values[path], p string, last func(string) string) string {
 	for range maxRounds {
 		before := p
-		p = decode(p)
-		p = plain(p)
-		p = forwardSlashes(p)
-		p = cutNUL(p)
-		p = cutDelimiters(p)
-		p = dropAuthority(p)
-		p = cutParameters(p)
-		p = trimSegments(p)
+		for _, step := range pathSteps {
+			p = step(p)
+		}
 		if s.cased&pathPart != 0 {
 			p = strings.ToLower(p)
 		}
 		p = last(p)
 		if p == before {
-			return p, true
+			v.add(path{decoded: p})
+			return p
 		}
 	}
-	return p, false
+	v.full = true
+	return p
 }
 
 // asURL reads an encoded path as a browser's URL parser does (WHATWG): it
@@ -285,7 +287,10 @@ func cutExtension(p, extension string) string {
 // clean is the path as it is cleaned by most: slashes merged, dot segments
 // resolved, a slash at the end kept.
 func clean(p string) string {
-	cleaned := stdpath.Clean("/" + p)
+	if !strings.HasPrefix(p, "/") {
+		p = "/" + p
+	}
+	cleaned := stdpath.Clean(p)
 	if len(cleaned) > 1 && strings.HasSuffix(p, "/") {
 		cleaned += "/"
 	}
@@ -296,6 +301,9 @@ func clean(p string) string {
 // are not merged, and a dot segment at the end leaves a slash. An encoded dot
 // counts as one, as in the WHATWG's standard.
 func resolveDots(p string) string {
+	if !strings.Contains(p, "/.") && !strings.Contains(p, "/%2") { // no dot segment
+		return p
+	}
 	segments := strings.Split(strings.TrimPrefix(p, "/"), "/")
 	resolved := segments[:0]
 	for i, segment := range segments {

@@ -60,6 +60,7 @@ type readings struct {
 // read finds the values of all parts that are in sight: as the request is now,
 // as the client sent it, as a header says, and what becomes of each of them.
 func (v *readings) read(s *sight, r *http.Request, sent *Line) {
+	v.paths.list = make([]path, 0, 8)
 	paths := append(make([]path, 0, 4), pathOf(r.URL), pathOf(sent.URL))
 	queries := append(make([]string, 0, 4), r.URL.RawQuery, sent.URL.RawQuery)
 	for _, name := range targetHeaders {
