@@ -16,8 +16,8 @@ const websocket = "websocket"
 // (RFC 8441, RFC 9220) has to be for a websocket.
 func IsTarget(r *http.Request) bool {
 	sent := Original(r)
-	if sent.URL.Opaque != "" {
-		return false
+	if u := sent.URL; u.Opaque != "" || u.Scheme != "" && u.Host == "" && u.Path == "" {
+		return false // "x:" is opaque, too, with nothing behind it
 	}
 	switch p := sent.URL.Path; {
 	case sent.Method == http.MethodConnect:
