@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"testing"
 	"unicode"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -53,7 +52,7 @@ var modelKinds = []modelKind{
 }
 
 // modelMatches evaluates the sets on every reading of the request.
-func modelMatches(t testing.TB, kind modelKind, sets caddyhttp.MatcherSets, r *http.Request) bool {
+func modelMatches(kind modelKind, sets caddyhttp.MatcherSets, r *http.Request) bool {
 	original := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
 	urls := []*url.URL{r.URL, original.URL}
 	for name, values := range r.Header {
