@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
 	"github.com/caddycaptcha/caddycaptcha/internal/gate"
+	"github.com/caddycaptcha/caddycaptcha/internal/request"
 	"github.com/caddycaptcha/caddycaptcha/internal/setting"
 )
 
@@ -37,12 +40,20 @@ type App struct {
 	// is made once and kept in Caddy's storage, as captcha/keys/master.
 	Keys []string `json:"keys,omitempty"`
 
+	// Upgrade lists the protocols besides `websocket` to which requests may
+	// ask to upgrade, such as `tcp` for Docker. Every other upgrade is removed
+	// from every request that reaches a captcha handler, whether it is matched
+	// or not, because it could be a tunnel to the paths that are; that holds
+	// for `h2c` above all, which cannot be listed. Default: none.
+	Upgrade []string `json:"upgrade,omitempty"`
+
 	store    gate.Store
 	keys     *clearance.Keys
 	gates    gate.Gates
 	policies map[string]policy
 	injected []*Inject
 	logger   *zap.Logger
+	alarm    *zap.Logger // says the same thing once a minute at most
 	ctx      caddy.Context
 }
 
@@ -57,6 +68,12 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision loads the replay cache. It does not connect to anything.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger = ctx, ctx.Logger()
+	a.alarm = gate.Throttled(a.logger)
+	for _, token := range a.Upgrade {
+		if err := checkUpgrade(token); err != nil {
+			return err
+		}
+	}
 	if err := a.provisionKeys(ctx.Storage()); err != nil {
 		return err
 	}
@@ -76,6 +93,28 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	a.store = store
 	return nil
+}
+
+// checkUpgrade returns an error if the token is no protocol that a request may
+// be upgraded to.
+func checkUpgrade(token string) error {
+	switch name, _, _ := strings.Cut(strings.ToLower(token), "/"); {
+	case name == "h2c":
+		return fmt.Errorf("upgrade: %s is a tunnel in which requests to protected paths are not seen; it cannot be allowed", token)
+	case token == "" || strings.ContainsAny(token, " \t,"):
+		return fmt.Errorf("upgrade: %q is not one protocol; write each by itself, such as tcp or SPDY/3.1", token)
+	default:
+		return nil
+	}
+}
+
+// closeTunnels removes an upgrade to another protocol from a request, whether
+// it is matched or not.
+func (a *App) closeTunnels(r *http.Request) {
+	if removed := request.RemoveUpgrade(r, a.Upgrade); removed != "" {
+		a.alarm.Warn("an upgrade to another protocol was removed from a request, because it could be a tunnel to protected paths; name it with upgrade in the global option captcha if the application needs it",
+			zap.String("upgrade", removed))
+	}
 }
 
 // provisionKeys reads the configured keys, or arranges for the one in Caddy's

@@ -21,6 +21,7 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/internal/extract"
 	"github.com/caddycaptcha/caddycaptcha/internal/gate"
 	"github.com/caddycaptcha/caddycaptcha/internal/limit"
+	"github.com/caddycaptcha/caddycaptcha/internal/request"
 	"github.com/caddycaptcha/caddycaptcha/internal/setting"
 	"github.com/caddycaptcha/caddycaptcha/verifier"
 )
@@ -48,10 +49,10 @@ func init() {
 // The outcome is also the field `captcha_outcome` of the access log and a
 // label of the metric `caddy_captcha_requests_total`.
 type Captcha struct {
-	// MatcherSetsRaw selects the requests to protect. They are matched as they
-	// are when they reach the handler and, where an earlier handler changed
-	// their method or URI, also as the client sent them; either match
-	// protects. Default: every request.
+	// The requests to protect. They are matched as they are when they reach the
+	// handler, as the client sent them, and as applications read them that
+	// differ from Caddy in how they read paths, methods, queries and hosts; any
+	// match protects. Default: every request.
 	MatcherSetsRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
 
 	// Policy names this set of rules, in metrics, logs and answers: letters,
@@ -138,9 +139,9 @@ type Captcha struct {
 	// Default: `enforce`.
 	Mode string `json:"mode,omitempty"`
 
-	matcherSets caddyhttp.MatcherSets
-	gate        *gate.Gate
-	app         *App
+	matchers *request.Matchers
+	gate     *gate.Gate
+	app      *App
 }
 
 // The values of options that are words. The gate has those of refusal.
@@ -211,10 +212,12 @@ func (c *Captcha) loadMatchers(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("match: %w", err)
 	}
-	if err := c.matcherSets.FromInterface(matcherSets); err != nil {
+	var sets caddyhttp.MatcherSets
+	if err := sets.FromInterface(matcherSets); err != nil {
 		return fmt.Errorf("match: %w", err)
 	}
-	for _, warning := range loopholes(c.matcherSets) {
+	c.matchers = request.NewMatchers(sets)
+	for _, warning := range c.matchers.Warnings() {
 		ctx.Logger().Warn(warning, zap.String("policy", c.Policy))
 	}
 	return nil
@@ -324,7 +327,12 @@ func (c *Captcha) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		g.ServeEndpoint(w, r, name)
 		return nil
 	}
-	protected, err := c.protects(r)
+	if !request.IsTarget(r) {
+		c.gate.RefuseTarget(w, r)
+		return nil
+	}
+	c.app.closeTunnels(r)
+	protected, err := c.matchers.Match(r)
 	if err != nil {
 		c.gate.Record(r, gate.MatcherFailed(err), true)
 		return err

@@ -48,6 +48,7 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 //			capacity <n>
 //			ttl      <duration>
 //		}
+//		upgrade <token>...
 //		key <secret>...
 //	}
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -76,8 +77,23 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if d.NextBlock(1) {
 				return d.Err("key takes no block")
 			}
+		case "upgrade":
+			if a.Upgrade != nil {
+				return d.Err("upgrade is given twice; put all protocols on one line")
+			}
+			if a.Upgrade = d.RemainingArgs(); len(a.Upgrade) == 0 {
+				return d.ArgErr()
+			}
+			for _, token := range a.Upgrade {
+				if err := checkUpgrade(token); err != nil {
+					return d.WrapErr(err)
+				}
+			}
+			if d.NextBlock(1) {
+				return d.Err("upgrade takes no block")
+			}
 		default:
-			return setting.Unrecognized(d, option, "the global option captcha", "replay_cache", "key")
+			return setting.Unrecognized(d, option, "the global option captcha", "replay_cache", "upgrade", "key")
 		}
 	}
 	return nil

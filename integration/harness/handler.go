@@ -66,7 +66,7 @@ var Vouch = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 
 func CaptchaJSON(endpoint string) string {
 	return `{"verifier": {"provider": "geetest_v4", "captcha_id": "` + v4ID + `", "captcha_key": "` + V4Key + `", "endpoint": "` + endpoint + `"},
-		"from": ["header"], "max_concurrent_verifications": 100000, "max_concurrent_verifications_per_client": 100000, "max_failures": 1000000}`
+		"from": ["header"], "max_concurrent_verifications": 100000, "max_concurrent_verifications_per_client": 25000, "max_failures": 1000000}`
 }
 
 // Provision makes a handler outside a server.

@@ -267,7 +267,7 @@ func TestAlerts(t *testing.T) {
 	if len(entries) != 1 {
 		t.Fatalf("%d alerts, want 1", len(entries))
 	}
-	if text := entries[0]["msg"].(string); !strings.Contains(text, "secret_id") || entries[0]["level"] != "error" {
+	if text := entries[0]["advice"].(string); !strings.Contains(text, "secret_id") || entries[0]["level"] != "error" {
 		t.Errorf("alert %v", entries[0])
 	}
 	g.Heal()
@@ -299,7 +299,7 @@ func TestAdviceWhileNobodyGetsThrough(t *testing.T) {
 				g.Want(g.Post(g.Proof(provider)), 403, "rejected")
 			}
 			entries := g.Entries(warning)
-			if len(entries) != 1 || !strings.Contains(entries[0]["msg"].(string), "_key may not be") {
+			if len(entries) != 1 || !strings.Contains(entries[0]["advice"].(string), "_key may not be") {
 				t.Errorf("logged %v, want one advice about the key", entries)
 			}
 			harness.Load(t, g.Caddyfile(g.Captcha(provider)+g.Proxy()))

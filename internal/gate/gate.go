@@ -200,11 +200,6 @@ func (g *Gate) StripProof(r *http.Request) { g.OnRequest.Strip(r, g.Strip) }
 // MatcherFailed is the decision about a request for which a matcher failed.
 func MatcherFailed(err error) Decision { return failed(reasonMatcher, err) }
 
-// NoTarget is the decision about a request whose target is none.
-func NoTarget() Decision {
-	return Decision{Outcome: Malformed, Reason: reasonTarget, unread: true}
-}
-
 // withoutVerdict is the decision about a request for which there is no verdict
 // because of err: of a limit, the replay cache, or a wait that was too long.
 func (g *Gate) withoutVerdict(r *http.Request, err error) Decision {

@@ -48,6 +48,16 @@ func (g *Gate) Refuse(w http.ResponseWriter, r *http.Request, d Decision) error 
 	return nil
 }
 
+// RefuseTarget refuses a request whose target is none, matched or not and in
+// monitor mode, too. It always answers with the problem: an error route could
+// forward the request.
+func (g *Gate) RefuseTarget(w http.ResponseWriter, r *http.Request) {
+	d := Decision{Outcome: Malformed, Reason: reasonTarget}
+	g.Record(r, d, true)
+	closeUnread(w.Header(), r, true)
+	g.writeRefusal(w, r, d)
+}
+
 // refuseEndpoint answers a call of an endpoint that is refused. What the option
 // refusal says is about the application's requests: an error route could
 // forward them.
