@@ -47,7 +47,7 @@ func BenchmarkExtract(b *testing.B) {
 			for b.Loop() {
 				body.Reset(benchmark.body)
 				r.Body = closer
-				if result, err := e.Extract(w, r, query, 0); err != nil || result.Status != benchmark.want {
+				if result, err := e.Extract(w, r, query, 0, nil); err != nil || result.Status != benchmark.want {
 					b.Fatal(result, err)
 				}
 			}

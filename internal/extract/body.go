@@ -1,12 +1,10 @@
 package extract
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -19,14 +17,6 @@ const (
 	typeURLEncoded = "application/x-www-form-urlencoded"
 	typeMultipart  = "multipart/form-data"
 )
-
-// maxFields is how many fields, parts or members a body may have.
-const maxFields = 1000
-
-// firstRead is how much memory a body gets at first, however long it is said
-// to be: what a client announces but does not send costs nothing. The one byte
-// makes doubling it end one byte beyond a limit that is a power of two.
-const firstRead = 4<<10 + 1
 
 // statusClientClosedRequest is what Caddy logs when the client has gone.
 const statusClientClosedRequest = 499
@@ -71,37 +61,40 @@ func (s Source) carriedBy(mediaType string) bool {
 }
 
 // searchBody looks for the proof in what was read of the body.
-func (e *Extractor) searchBody(r *http.Request, mediaType string, body prefix) proof {
-	found := proof{parameters: e.parameters}
+func (e *Extractor) searchBody(mediaType, contentType string, body prefix) proof {
+	found := proof{wanted: e}
 	switch {
-	case len(body.bytes) == 0: // as over HTTP/3, where a GET has the length -1
-	case mediaType == typeURLEncoded && bytes.Count(body.bytes, []byte("&")) >= maxFields:
-		found.fail(ReasonBody)
+	case body.length == 0: // as over HTTP/3, where a GET has the length -1
 	case mediaType == typeURLEncoded:
-		searchPairs(&found, body.bytes, body.truncated)
+		searchForm(&found, body)
 	case mediaType == typeMultipart:
-		searchMultipart(&found, r.Header["Content-Type"][0], body)
+		searchMultipart(&found, contentType, body)
 	default:
-		searchJSON(&found, e.paths, body)
+		searchJSON(&found, body)
 	}
 	return found
 }
 
 // prefix is what was read of a body.
 type prefix struct {
-	bytes     []byte
+	first     *chunk
+	length    int
 	truncated bool // the body is longer than the limit
 	ended     bool // nothing of the body is left to read
+	refused   bool // there was no memory for what is searched of it
 }
+
+// start returns the beginning of the body.
+func (p prefix) start() cursor { return cursor{next: p.first} }
 
 // readBody reads the body as far as it is searched, one byte more than the
 // limit so as to know whether there is more, and puts it back. It reads within
-// timeout, if that is positive.
+// timeout, if that is positive, and no more than the loan has memory for.
 //
 // The means of net/http do not leave a request as it was: ParseForm consumes
 // the body, MaxBytesReader ends it at the limit, and a GetBody would be used by
 // transports even after a later handler has replaced the body.
-func (e *Extractor) readBody(w http.ResponseWriter, r *http.Request, timeout time.Duration) (prefix, error) {
+func (e *Extractor) readBody(w http.ResponseWriter, r *http.Request, timeout time.Duration, memory *loan) (prefix, error) {
 	control := http.NewResponseController(w)
 	ceiling := readTimeout(r)
 	var deadline time.Time
@@ -114,7 +107,11 @@ func (e *Extractor) readBody(w http.ResponseWriter, r *http.Request, timeout tim
 		// Caddy's own idle timeout takes it as a ceiling.
 		_ = control.SetReadDeadline(deadline)
 	}
-	read, err := readUpTo(r.Body, e.bodyLimit+1, r.ContentLength, deadline)
+	first, length, err := readChunks(r.Body, e.bodyLimit+1, r.ContentLength, deadline, memory)
+	read := prefix{first: first, length: length, truncated: length > e.bodyLimit, ended: err == io.EOF}
+	if err == errMemory {
+		read.refused, err = true, nil
+	}
 	r.Body = restore(read, r.Body, err)
 	slow := isTimeout(err)
 	if timeout > 0 && !slow {
@@ -128,7 +125,7 @@ func (e *Extractor) readBody(w http.ResponseWriter, r *http.Request, timeout tim
 		}
 		return prefix{}, readError(r, err)
 	}
-	return prefix{bytes: read, truncated: len(read) > e.bodyLimit, ended: err == io.EOF}, nil
+	return read, nil
 }
 
 // readTimeout returns when the server's read_body timeout ends the request, or
@@ -142,47 +139,31 @@ func readTimeout(r *http.Request) time.Time {
 	return start.Add(time.Duration(server.ReadTimeout))
 }
 
-// readUpTo reads at most limit bytes, and returns with them the error that
-// ended the body, io.EOF included. length is what the body is said to have,
-// or -1. A deadline that is not zero is looked at between reads.
-//
-// The buffer is not pooled: a transport may still read the body after the
-// handler has returned.
-func readUpTo(body io.Reader, limit int, length int64, deadline time.Time) ([]byte, error) {
-	size := firstRead
-	if 0 <= length && length < firstRead {
-		size = int(length) + 1 // the read after the last byte finds the end
-	}
-	buffer := make([]byte, 0, min(size, limit))
-	for {
-		n, err := body.Read(buffer[len(buffer):cap(buffer)])
-		buffer = buffer[:len(buffer)+n]
-		if err != nil || len(buffer) == limit {
-			return buffer, err
-		}
-		if !deadline.IsZero() && !time.Now().Before(deadline) {
-			return buffer, os.ErrDeadlineExceeded
-		}
-		if len(buffer) == cap(buffer) {
-			larger := make([]byte, len(buffer), min(2*len(buffer), limit))
-			copy(larger, buffer)
-			buffer = larger
-		}
-	}
-}
-
-// restored is a body of which a part has been read, and put back.
+// restored is a body of which a part has been read, and put back. It lets go
+// of that part as it is read again.
 type restored struct {
-	io.Reader
-	body   io.Closer
+	read   cursor
+	err    error // what ended the body; nil: there is more to read
+	body   io.ReadCloser
 	closed atomic.Bool // a transport may close while it reads
 }
 
+// restore returns the body from its beginning. err is what reading it ended
+// with, if it did.
+func restore(read prefix, body io.ReadCloser, err error) io.ReadCloser {
+	return &restored{read: read.start(), err: err, body: body}
+}
+
 func (b *restored) Read(p []byte) (int, error) {
-	if b.closed.Load() {
+	switch {
+	case b.closed.Load():
 		return 0, http.ErrBodyReadAfterClose
+	case b.read.fill():
+		return b.read.Read(p)
+	case b.err != nil:
+		return 0, b.err
 	}
-	return b.Reader.Read(p)
+	return b.body.Read(p)
 }
 
 // Close ends all of the body. What was put back must not outlive the rest, or
@@ -191,21 +172,6 @@ func (b *restored) Close() error {
 	b.closed.Store(true)
 	return b.body.Close()
 }
-
-// restore returns the body from its beginning. err is what reading ended with:
-// nil when there is more to read, and otherwise what ends this body as well.
-func restore(read []byte, body io.ReadCloser, err error) io.ReadCloser {
-	rest := io.Reader(body)
-	if err != nil {
-		rest = failed{err}
-	}
-	return &restored{Reader: io.MultiReader(bytes.NewReader(read), rest), body: body}
-}
-
-// failed is a reader that has failed.
-type failed struct{ err error }
-
-func (f failed) Read([]byte) (int, error) { return 0, f.err }
 
 // readError gives an error of the body the status that it has for the client.
 // Caddy takes any other error for the server's own (500, and an error log),

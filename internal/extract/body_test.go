@@ -91,7 +91,7 @@ func TestABodyThatMustNotBeHeldBackIsNotRead(t *testing.T) {
 			r.Body = io.NopCloser(iotest.ErrReader(errors.New("the body was read")))
 			test.change(r)
 			before := r.Body
-			got, err := New(parameters, []Source{Query, Form, JSON}, bodyLimit).Extract(httptest.NewRecorder(), r, r.URL.RawQuery, 0)
+			got, err := New(parameters, []Source{Query, Form, JSON}, bodyLimit).Extract(httptest.NewRecorder(), r, r.URL.RawQuery, 0, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,7 +167,7 @@ func TestTheBodyIsWholeAfterwards(t *testing.T) {
 				r.TransferEncoding = []string{"chunked"}
 				r.Trailer = http.Header{"Digest": nil}
 				header, trailer := r.Header.Clone(), r.Trailer
-				got, err := e.Extract(httptest.NewRecorder(), r, "", 0)
+				got, err := e.Extract(httptest.NewRecorder(), r, "", 0, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -228,7 +228,7 @@ func TestAClosedBodyDoesNotGoOn(t *testing.T) {
 	for _, size := range []int{bodyLimit / 2, 2 * bodyLimit} {
 		body := strings.Repeat("x", size)
 		r := newRequest(body, urlEncoded, -1)
-		if _, err := New(parameters, allSources, bodyLimit).Extract(httptest.NewRecorder(), r, "", 0); err != nil {
+		if _, err := New(parameters, allSources, bodyLimit).Extract(httptest.NewRecorder(), r, "", 0, nil); err != nil {
 			t.Fatal(err)
 		}
 		if n, err := r.Body.Read(make([]byte, 1)); n != 1 || err != nil {
@@ -245,7 +245,7 @@ func TestAProofCanBeTakenTwice(t *testing.T) {
 	const body = "ticket=t&randstr=r"
 	r := newRequest(body, urlEncoded, int64(len(body)))
 	for range 2 {
-		got, err := New(parameters, allSources, bodyLimit).Extract(httptest.NewRecorder(), r, "", 0)
+		got, err := New(parameters, allSources, bodyLimit).Extract(httptest.NewRecorder(), r, "", 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -272,7 +272,7 @@ func TestAnErrorOfTheBodyComesAgainWhereItWas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRequest("", urlEncoded, 100)
 			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(secret), iotest.ErrReader(test.err)))
-			got, err := New(parameters, allSources, bodyLimit).Extract(httptest.NewRecorder(), r, "", 0)
+			got, err := New(parameters, allSources, bodyLimit).Extract(httptest.NewRecorder(), r, "", 0, nil)
 			handlerError, ok := err.(caddyhttp.HandlerError)
 			if !ok || handlerError.StatusCode != test.status || !errors.Is(err, test.err) {
 				t.Errorf("the error is %v", err)
@@ -349,7 +349,7 @@ func TestMemoryIsBoundedByTheLimitAndTheRestOfTheBodyStreams(t *testing.T) {
 			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(start), io.LimitReader(newPattern(), size)))
 			var before, between, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			got, err := e.Extract(httptest.NewRecorder(), r, "", 0)
+			got, err := e.Extract(httptest.NewRecorder(), r, "", 0, nil)
 			runtime.ReadMemStats(&between)
 			if err != nil {
 				t.Fatal(err)

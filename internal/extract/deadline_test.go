@@ -42,7 +42,7 @@ func TestTheServersReadTimeoutHolds(t *testing.T) {
 			ctx := context.WithValue(r.Context(), caddyhttp.ServerCtxKey, &caddyhttp.Server{ReadTimeout: caddy.Duration(test.readTimeout)})
 			ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any{"start_time": start})
 			w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-			if _, err := New(parameters, allSources, bodyLimit).Extract(w, r.WithContext(ctx), "", 10*time.Second); err != nil {
+			if _, err := New(parameters, allSources, bodyLimit).Extract(w, r.WithContext(ctx), "", 10*time.Second, nil); err != nil {
 				t.Fatal(err)
 			}
 			if !slices.EqualFunc(w.set, test.want, time.Time.Equal) {

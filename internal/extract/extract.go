@@ -30,16 +30,31 @@ type Parameter struct {
 	// Name is what the parameter is called.
 	Name string
 
-	// Field is the name of its form field, query parameter and cookie. In
-	// JSON it is the path of its member: "captcha.lot" is the member lot of
-	// the object captcha.
-	Field string
+	// Fields are the names that its form field, query parameter or cookie may
+	// have. In JSON they are paths: "captcha.lot" is the member lot of the
+	// object captcha. No name may be there twice, for one parameter or two,
+	// and no path may be the beginning of another.
+	Fields []string
 
 	// Header is the name of its request header.
 	Header string
 
 	// MaxLength is the longest value in bytes. A longer one is malformed.
 	MaxLength int
+
+	// Integer says that the value is a whole number, without a sign, which
+	// JSON may write as a number. The value is its digits.
+	Integer bool
+}
+
+// Memory is what searches may use for the bodies that they hold, all of them
+// together. Its methods are called by many searches at once.
+type Memory interface {
+	// Take takes n bytes, or returns false and takes nothing.
+	Take(n int64) bool
+
+	// Return gives back n bytes that were taken.
+	Return(n int64)
 }
 
 // Status is what a search came to.
@@ -53,6 +68,8 @@ const (
 	Found
 	// Malformed means that what a source holds cannot be a proof.
 	Malformed
+	// Overloaded means that the Memory had too little left to read the body.
+	Overloaded
 )
 
 // The reasons of Missing.
@@ -70,8 +87,8 @@ const (
 	// ReasonDuplicate: a parameter is twice in its source. Which of the two
 	// counts is a question that client and server could answer differently.
 	ReasonDuplicate = "duplicate"
-	// ReasonType: in JSON, a parameter is not a string, or what its path
-	// leads through is not an object.
+	// ReasonType: in JSON, a parameter is neither a string nor, where it may
+	// be one, a whole number, or what its path leads through is not an object.
 	ReasonType = "type"
 	// ReasonLength: a value is longer than its MaxLength.
 	ReasonLength = "length"
@@ -79,9 +96,13 @@ const (
 	// percent-encoding is broken.
 	ReasonCharacters = "characters"
 	// ReasonBody: the body is not what its media type says, or has more than
-	// 1000 fields, parts or members, or more than 32 levels.
+	// 1000 fields, parts or members, more than 32 levels, or more than 16 KiB
+	// of header before the value of a part.
 	ReasonBody = "body"
 )
+
+// ReasonMemory is the reason of Overloaded.
+const ReasonMemory = "memory"
 
 // Result is what Extract found.
 type Result struct {
@@ -90,7 +111,8 @@ type Result struct {
 	// Values are the proof, in the order of the parameters. Only with Found.
 	Values []string
 
-	// Source holds the proof, or what is malformed. Empty with Missing.
+	// Source holds the proof, or what is malformed or was not read. Empty
+	// with Missing.
 	Source Source
 
 	// Reason is one of the constants above. Empty with Found.
@@ -104,9 +126,18 @@ type Result struct {
 // Extractor finds proofs in requests. It is safe for concurrent use.
 type Extractor struct {
 	parameters []Parameter
+	names      []name
 	paths      *member
 	sources    []Source
 	bodyLimit  int
+
+	longestName, longestValue int
+}
+
+// name is a name of a parameter, of which that is the index.
+type name struct {
+	text      string
+	parameter int
 }
 
 // New returns an Extractor of proofs that consist of parameters. It looks into
@@ -116,9 +147,24 @@ func New(parameters []Parameter, sources []Source, bodyLimit int64) *Extractor {
 	for i, parameter := range parameters {
 		parameter.Header = http.CanonicalHeaderKey(parameter.Header)
 		e.parameters = append(e.parameters, parameter)
-		e.paths.insert(parameter.Field, i)
+		e.longestValue = max(e.longestValue, parameter.MaxLength)
+		for _, field := range parameter.Fields {
+			e.names = append(e.names, name{field, i})
+			e.paths.insert(field, i)
+			e.longestName = max(e.longestName, len(field))
+		}
 	}
 	return e
+}
+
+// parameter returns the index of the parameter that has the name.
+func (e *Extractor) parameter(text string) int {
+	for _, name := range e.names {
+		if name.text == text {
+			return name.parameter
+		}
+	}
+	return none
 }
 
 // Extract looks for a proof in the request. The first source that holds all
@@ -130,13 +176,21 @@ func New(parameters []Parameter, sources []Source, bodyLimit int64) *Extractor {
 // gives the same bytes, and at their end the same error, as before. The bytes
 // that are searched have to arrive within timeout, if that is positive.
 //
+// What is held of the body is taken from memory as it arrives, and given back
+// when Extract returns: memory, if it is not nil, bounds what clients can make
+// searches hold by sending slowly. What was put back lives on until the next
+// handler has read it, as far as a request is let go on, and what bounds those
+// bounds that. Overloaded leaves the request as complete as any other status.
+//
 // An error is one of reading the body, and a caddyhttp.HandlerError: the one
 // that an earlier handler's body returned, or one of status 408 when the body
 // came too slowly, 499 when the client left and 400 otherwise.
-func (e *Extractor) Extract(w http.ResponseWriter, r *http.Request, rawQuery string, timeout time.Duration) (Result, error) {
+func (e *Extractor) Extract(w http.ResponseWriter, r *http.Request, rawQuery string, timeout time.Duration, memory Memory) (Result, error) {
 	result := Result{Reason: ReasonNone, BodyUnread: hasBody(r)}
+	held := loan{memory: memory}
+	defer held.repay()
 	for _, source := range e.sources {
-		found := proof{parameters: e.parameters}
+		found := proof{wanted: e}
 		switch source {
 		case Header:
 			searchHeader(&found, r.Header)
@@ -149,15 +203,19 @@ func (e *Extractor) Extract(w http.ResponseWriter, r *http.Request, rawQuery str
 			if !source.carriedBy(mediaType) {
 				continue
 			}
-			body, err := e.readBody(w, r, timeout)
+			body, err := e.readBody(w, r, timeout, &held)
 			if err != nil {
 				return Result{}, err
 			}
 			result.BodyUnread = !body.ended
+			if body.refused {
+				result.Status, result.Source, result.Reason = Overloaded, source, ReasonMemory
+				return result, nil
+			}
 			if body.truncated {
 				result.Reason = ReasonBodyLimit
 			}
-			found = e.searchBody(r, mediaType, body)
+			found = e.searchBody(mediaType, r.Header["Content-Type"][0], body)
 		}
 		switch {
 		case found.defect != "":

@@ -18,8 +18,8 @@ const bodyLimit = 512
 
 var (
 	parameters = []Parameter{
-		{Name: "ticket", Field: "ticket", Header: "captcha-ticket", MaxLength: 16},
-		{Name: "randstr", Field: "randstr", Header: "Captcha-Randstr", MaxLength: 8},
+		{Name: "ticket", Fields: []string{"ticket"}, Header: "captcha-ticket", MaxLength: 16},
+		{Name: "randstr", Fields: []string{"randstr"}, Header: "Captcha-Randstr", MaxLength: 8},
 	}
 	allSources = []Source{Header, Form, JSON, Query, Cookie}
 )
@@ -57,7 +57,7 @@ func check(t *testing.T, got, want Result) {
 // whole afterwards.
 func extractFrom(t *testing.T, e *Extractor, r *http.Request, body string) Result {
 	t.Helper()
-	result, err := e.Extract(httptest.NewRecorder(), r, r.URL.RawQuery, 0)
+	result, err := e.Extract(httptest.NewRecorder(), r, r.URL.RawQuery, 0, nil)
 	if err != nil {
 		t.Fatalf("Extract: %v", err)
 	}
@@ -113,7 +113,7 @@ func TestTheFirstSourceInOrderDecidesAndSourcesAreNeverMixed(t *testing.T) {
 
 func TestTheQueryThatTheClientSentIsSearchedAndNotTheRewrittenOne(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/index.php?ticket=rewritten&randstr=r", nil)
-	got, err := New(parameters, allSources, bodyLimit).Extract(httptest.NewRecorder(), r, "ticket=sent&randstr=s", 0)
+	got, err := New(parameters, allSources, bodyLimit).Extract(httptest.NewRecorder(), r, "ticket=sent&randstr=s", 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestQuery(t *testing.T) {
 }
 
 func TestNamesAreDecodedBeforeTheyAreCompared(t *testing.T) {
-	e := New([]Parameter{{Name: "ticket", Field: "a b+é[]", MaxLength: 16}}, []Source{Query}, bodyLimit)
+	e := New([]Parameter{{Name: "ticket", Fields: []string{"a b+é[]"}, MaxLength: 16}}, []Source{Query}, bodyLimit)
 	for query, want := range map[string]Result{
 		"a+b%2b%c3%A9[]=t":         found(Query, "t"),
 		"%61%20b%2B%C3%a9%5B%5d=t": found(Query, "t"),
@@ -204,7 +204,7 @@ func TestLookingInVainCostsNoMemory(t *testing.T) {
 	r := newRequest("", "", 0)
 	r.Header["Cookie"] = []string{"sid=1; a=b"}
 	if allocations := testing.AllocsPerRun(100, func() {
-		if result, err := e.Extract(w, r, "page=2&x=%20", timeout); err != nil || result.Status != Missing {
+		if result, err := e.Extract(w, r, "page=2&x=%20", timeout, nil); err != nil || result.Status != Missing {
 			t.Error(result, err)
 		}
 	}); allocations != 0 {

@@ -8,8 +8,9 @@ import (
 )
 
 func searchHeader(found *proof, header http.Header) {
-	for i := range found.parameters {
-		for _, value := range header[found.parameters[i].Header] {
+	parameters := found.wanted.parameters
+	for i := range parameters {
+		for _, value := range header[parameters[i].Header] {
 			if !found.add(i, value) {
 				return
 			}
@@ -23,7 +24,7 @@ func searchCookies(found *proof, lines []string) {
 	for _, line := range lines {
 		for cookie := range strings.SplitSeq(line, ";") {
 			name, value, _ := strings.Cut(textproto.TrimString(cookie), "=")
-			i := found.field(textproto.TrimString(name))
+			i := found.wanted.parameter(textproto.TrimString(name))
 			if i == none {
 				continue
 			}
@@ -38,34 +39,41 @@ func searchCookies(found *proof, lines []string) {
 }
 
 // searchPairs reads application/x-www-form-urlencoded text, which a query is,
-// too. The last pair of a truncated text may be cut off and is left out. Pairs
-// of other names are the application's, however they are encoded.
-func searchPairs[T string | []byte](found *proof, text T, truncated bool) {
+// too. Where the text is open, its last pair may go on: it is left out, and
+// returned. Pairs of other names are the application's, however they are
+// encoded.
+func searchPairs[T string | []byte](found *proof, text T, open bool) (rest T) {
 	for start := 0; start < len(text); {
 		end, last := next(text, start, '&')
-		if last && truncated {
-			return
+		if last && open {
+			return text[start:]
 		}
 		equals, noValue := next(text[:end], start, '=')
-		for i := range found.parameters {
-			if !decodesTo(text[start:equals], found.parameters[i].Field) {
+		for _, name := range found.wanted.names {
+			if !decodesTo(text[start:equals], name.text) {
 				continue
 			}
 			var value string
 			if !noValue {
+				raw := text[equals+1 : end]
+				if len(raw) > 3*found.wanted.parameters[name.parameter].MaxLength {
+					found.fail(ReasonLength) // even if all of it is percent-encoded
+					return rest
+				}
 				var err error
-				value, err = url.QueryUnescape(string(text[equals+1 : end]))
+				value, err = url.QueryUnescape(string(raw))
 				if err != nil {
 					found.fail(ReasonCharacters)
-					return
+					return rest
 				}
 			}
-			if !found.add(i, value) {
-				return
+			if !found.add(name.parameter, value) {
+				return rest
 			}
 		}
 		start = end + 1
 	}
+	return rest
 }
 
 // next returns the index of the separator in text at or after start, or the

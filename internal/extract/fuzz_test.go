@@ -25,7 +25,7 @@ func search(t *testing.T, body []byte, contentType string, limit uint16) Result 
 	extract := func(limit int64) Result {
 		r := newRequest("", contentType, -1)
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		result, err := New(parameters, []Source{Form, JSON}, limit).Extract(httptest.NewRecorder(), r, "", 0)
+		result, err := New(parameters, []Source{Form, JSON}, limit).Extract(httptest.NewRecorder(), r, "", 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func compare(t *testing.T, result Result, values func(name string) []string, cer
 	t.Helper()
 	complete := true
 	for i, parameter := range parameters {
-		got := values(parameter.Field)
+		got := values(parameter.Fields[0])
 		complete = complete && len(got) == 1 && got[0] != "" && len(got[0]) <= parameter.MaxLength && printable(got[0])
 		if result.Status == Found && !slices.Equal(got, result.Values[i:i+1]) {
 			t.Fatalf("%s is %q, and not %q", parameter.Name, result.Values[i], got)
@@ -98,7 +98,7 @@ func FuzzQuery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query string) {
 		e := New(parameters, []Source{Query}, bodyLimit)
 		r := newRequest("", "", 0)
-		result, err := e.Extract(httptest.NewRecorder(), r, query, 0)
+		result, err := e.Extract(httptest.NewRecorder(), r, query, 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +110,7 @@ func FuzzQuery(f *testing.F) {
 		e.Strip(r, []Source{Query})
 		stripped, _ := url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
 		for _, parameter := range parameters {
-			delete(values, parameter.Field)
+			delete(values, parameter.Fields[0])
 		}
 		if stripped.Encode() != values.Encode() {
 			t.Fatalf("%q was stripped to %q", query, r.URL.RawQuery)
@@ -126,7 +126,7 @@ func FuzzCookieHeader(f *testing.F) {
 		e := New(parameters, []Source{Cookie}, bodyLimit)
 		r := newRequest("", "", 0)
 		r.Header["Cookie"] = []string{line}
-		result, err := e.Extract(httptest.NewRecorder(), r, "", 0)
+		result, err := e.Extract(httptest.NewRecorder(), r, "", 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -52,7 +52,7 @@ func TestJSON(t *testing.T) {
 		`{"ticket":"t","randstr":"r",x:1}`:           malformed(JSON, ReasonBody),
 		`{"ticket":"t","randstr":"r",1:1}`:           malformed(JSON, ReasonBody),
 		`{'ticket':'t'}`:                             malformed(JSON, ReasonBody),
-		"\ufeff{\"ticket\":\"t\",\"randstr\":\"r\"}": malformed(JSON, ReasonBody),
+		"\ufeff{\"ticket\":\"t\",\"randstr\":\"r\"}": found(JSON, "t", "r"),
 		`[1,]`:               malformed(JSON, ReasonBody),
 		"ticket=t&randstr=r": malformed(JSON, ReasonBody),
 		" ":                  malformed(JSON, ReasonBody),
@@ -65,8 +65,8 @@ func TestJSON(t *testing.T) {
 
 func TestJSONPaths(t *testing.T) {
 	e := New([]Parameter{
-		{Name: "ticket", Field: "captcha.t", MaxLength: 16},
-		{Name: "randstr", Field: "captcha.more.r", MaxLength: 8},
+		{Name: "ticket", Fields: []string{"captcha.t"}, MaxLength: 16},
+		{Name: "randstr", Fields: []string{"captcha.more.r"}, MaxLength: 8},
 	}, []Source{JSON}, bodyLimit)
 	for body, want := range map[string]Result{
 		`{"captcha":{"t":"t","more":{"r":"r"}},"captchas":[]}`:                          found(JSON, "t", "r"),
@@ -95,7 +95,7 @@ func TestJSONPaths(t *testing.T) {
 }
 
 func TestJSONHasAtMost32LevelsAnd1000Members(t *testing.T) {
-	deep := New([]Parameter{{Name: "t", Field: strings.Repeat("a.", 32) + "a", MaxLength: 16}}, []Source{JSON}, 1<<20)
+	deep := New([]Parameter{{Name: "t", Fields: []string{strings.Repeat("a.", 32) + "a"}, MaxLength: 16}}, []Source{JSON}, 1<<20)
 	e := New(parameters, allSources, 1<<20)
 	const proof = `{"ticket":"t","randstr":"r","x":`
 	var members [1000]string

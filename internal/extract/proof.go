@@ -4,36 +4,26 @@ import "slices"
 
 // proof gathers the parameters that one source holds.
 type proof struct {
-	parameters []Parameter
-	values     []string // by parameter; empty: not there
-	seen       []bool   // by parameter; true for an empty value, too
-	defect     string   // why the source is malformed, if it is
+	wanted *Extractor
+	values []string // by parameter; empty: not there
+	seen   []bool   // by parameter; true for an empty value, too
+	defect string   // why the source is malformed, if it is
 }
 
 // none is the index of no parameter.
 const none = -1
 
-// field returns the index of the parameter whose field has the name.
-func (p *proof) field(name string) int {
-	for i := range p.parameters {
-		if p.parameters[i].Field == name {
-			return i
-		}
-	}
-	return none
-}
-
 // add records a value of parameter i. It returns false when the source is
 // malformed, and there is no use in searching it further.
 func (p *proof) add(i int, value string) bool {
 	if p.values == nil {
-		p.values = make([]string, len(p.parameters))
-		p.seen = make([]bool, len(p.parameters))
+		p.values = make([]string, len(p.wanted.parameters))
+		p.seen = make([]bool, len(p.wanted.parameters))
 	}
 	switch {
 	case p.seen[i]:
 		return p.fail(ReasonDuplicate)
-	case len(value) > p.parameters[i].MaxLength:
+	case len(value) > p.wanted.parameters[i].MaxLength:
 		return p.fail(ReasonLength)
 	case !printable(value):
 		return p.fail(ReasonCharacters)

@@ -89,7 +89,7 @@ func (w deadlineWriter) SetReadDeadline(t time.Time) error { return w.reader.Set
 func extractAndEcho(results chan<- Result) http.HandlerFunc {
 	e := New(parameters, allSources, bodyLimit)
 	return func(w http.ResponseWriter, r *http.Request) {
-		result, err := e.Extract(w, r, r.URL.RawQuery, timeout)
+		result, err := e.Extract(w, r, r.URL.RawQuery, timeout, nil)
 		if err != nil {
 			w.WriteHeader(err.(caddyhttp.HandlerError).StatusCode)
 			return
@@ -203,7 +203,7 @@ func TestWithoutDeadlinesTheClockBetweenReadsBoundsASlowBody(t *testing.T) {
 			start := time.Now()
 			r := newRequest("", urlEncoded, int64(len(body)))
 			r.Body = io.NopCloser(sluggish{strings.NewReader(body)})
-			_, err := New(parameters, allSources, bodyLimit).Extract(httptest.NewRecorder(), r, "", test.timeout)
+			_, err := New(parameters, allSources, bodyLimit).Extract(httptest.NewRecorder(), r, "", test.timeout, nil)
 			handlerError, _ := errors.AsType[caddyhttp.HandlerError](err)
 			if slow := handlerError.StatusCode == http.StatusRequestTimeout; slow != test.slow || slow == (err == nil) {
 				t.Errorf("timeout %v: %v", test.timeout, err)
@@ -238,7 +238,7 @@ func TestAClientThatLeavesIsNoSuccessForTheReaderOfTheBody(t *testing.T) {
 				done := make(chan struct{})
 				client := serve(t, func(w http.ResponseWriter, r *http.Request) {
 					defer close(done)
-					_, err := New(parameters, allSources, bodyLimit).Extract(w, r, "", timeout)
+					_, err := New(parameters, allSources, bodyLimit).Extract(w, r, "", timeout, nil)
 					if handlerError, _ := errors.AsType[caddyhttp.HandlerError](err); handlerError.StatusCode != statusClientClosedRequest {
 						t.Errorf("the error is %v", err)
 					}
@@ -326,7 +326,7 @@ func TestHTTP2BodiesThatStallOrBreakOff(t *testing.T) {
 		if r.URL.Path == "/stall" {
 			patience = 10 * time.Millisecond
 		}
-		_, err := New(parameters, allSources, bodyLimit).Extract(w, r, "", patience)
+		_, err := New(parameters, allSources, bodyLimit).Extract(w, r, "", patience, nil)
 		errs <- err
 	}))
 	server.EnableHTTP2 = true

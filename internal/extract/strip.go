@@ -21,9 +21,7 @@ func (e *Extractor) Strip(r *http.Request, sources []Source) {
 		case Query:
 			e.stripQuery(r)
 		case Cookie:
-			RemoveCookies(r.Header, func(name string) bool {
-				return slices.ContainsFunc(e.parameters, func(p Parameter) bool { return p.Field == name })
-			})
+			RemoveCookies(r.Header, func(name string) bool { return e.parameter(name) != none })
 		case Form, JSON: // forwarded as it was sent
 		}
 	}
@@ -33,8 +31,8 @@ func (e *Extractor) Strip(r *http.Request, sources []Source) {
 func (e *Extractor) stripQuery(r *http.Request) {
 	pairs := strings.Split(r.URL.RawQuery, "&")
 	kept := slices.DeleteFunc(slices.Clone(pairs), func(pair string) bool {
-		name, _, _ := strings.Cut(pair, "=")
-		return slices.ContainsFunc(e.parameters, func(p Parameter) bool { return decodesTo(name, p.Field) })
+		text, _, _ := strings.Cut(pair, "=")
+		return slices.ContainsFunc(e.names, func(n name) bool { return decodesTo(text, n.text) })
 	})
 	if len(kept) == len(pairs) {
 		return
