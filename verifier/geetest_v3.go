@@ -64,9 +64,9 @@ var geetestV3Digests = []string{"md5", "sha256", "hmac-sha256"}
 // challenge or, from the oldest widgets, three words.
 var (
 	geetestV3Parts = parts{
-		{Parameter{"geetest_challenge", "Geetest-Challenge", 66}, pattern(`^([0-9a-z]{32}|[0-9a-z]{64})([0-9a-z]{2})?$`)},
-		{Parameter{"geetest_validate", "Geetest-Validate", 66}, pattern(`^([0-9a-z]{32,66}|[0-9a-z]+_[0-9a-z]+_[0-9a-z]+)$`)},
-		{Parameter{"geetest_seccode", "Geetest-Seccode", 66 + len(seccodeSuffix)}, printable},
+		{Parameter{Name: "geetest_challenge", Header: "Geetest-Challenge", MaxLength: 66}, pattern(`^([0-9a-z]{32}|[0-9a-z]{64})([0-9a-z]{2})?$`)},
+		{Parameter{Name: "geetest_validate", Header: "Geetest-Validate", MaxLength: 66}, pattern(`^([0-9a-z]{32,66}|[0-9a-z]+_[0-9a-z]+_[0-9a-z]+)$`)},
+		{Parameter{Name: "geetest_seccode", Header: "Geetest-Seccode", MaxLength: 66 + len(seccodeSuffix)}, printable},
 	}
 	hex32 = pattern(`^[0-9a-f]{32}$`)
 )

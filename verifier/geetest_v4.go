@@ -52,10 +52,10 @@ type GeetestV4 struct {
 }
 
 var geetestV4Parts = parts{
-	{Parameter{"lot_number", "Captcha-Lot-Number", 64}, isLotNumber},
-	{Parameter{"captcha_output", "Captcha-Output", 4096}, printable},
-	{Parameter{"pass_token", "Captcha-Pass-Token", 256}, printable},
-	{Parameter{"gen_time", "Captcha-Gen-Time", 20}, func(value string) bool { return only(value, isDigit) }},
+	{Parameter{Name: "lot_number", Header: "Captcha-Lot-Number", MaxLength: 64}, isLotNumber},
+	{Parameter{Name: "captcha_output", Header: "Captcha-Output", MaxLength: 4096}, printable},
+	{Parameter{Name: "pass_token", Header: "Captcha-Pass-Token", MaxLength: 256}, printable},
+	{Parameter{Name: "gen_time", Header: "Captcha-Gen-Time", MaxLength: 20, Integer: true}, func(value string) bool { return only(value, isDigit) }},
 }
 
 func isLotNumber(value string) bool {

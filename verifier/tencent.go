@@ -92,8 +92,8 @@ type Tencent struct {
 var tencentSites = []string{"cn", "intl"}
 
 var tencentParts = parts{
-	{Parameter{"ticket", "Captcha-Ticket", 1024}, printable},
-	{Parameter{"randstr", "Captcha-Randstr", 64}, printable},
+	{Parameter{Name: "ticket", Header: "Captcha-Ticket", MaxLength: 1024}, printable},
+	{Parameter{Name: "randstr", Header: "Captcha-Randstr", MaxLength: 64}, printable},
 }
 
 // minTicket is the length below which a ticket is none. Genuine ones have 130

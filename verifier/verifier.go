@@ -75,6 +75,10 @@ type Parameter struct {
 
 	// MaxLength is the longest value, in bytes, that can be genuine.
 	MaxLength int
+
+	// Integer says that the part is a whole number without a sign, which a
+	// JSON body may also hold as a number.
+	Integer bool
 }
 
 // Proof is what a solved widget yields: one value for each of the verifier's
