@@ -26,7 +26,9 @@ type cursor struct {
 }
 
 // fill makes rest hold at least one byte. It returns false at the end.
-func (c *cursor) fill() bool {
+func (c *cursor) fill() bool { return len(c.rest) > 0 || c.advance() }
+
+func (c *cursor) advance() bool {
 	for len(c.rest) == 0 {
 		if c.next == nil {
 			c.rest = nil // or it would keep the chunk

@@ -357,14 +357,16 @@ func (s *jsonSearch) step() byte {
 
 // space passes over white space and peeks at what follows.
 func (s *jsonSearch) space() byte {
-	for {
-		switch c := s.peek(); c {
-		case ' ', '\t', '\r', '\n':
-			s.step()
-		default:
-			return c
+	for s.text.fill() {
+		for i, c := range s.text.rest {
+			if c != ' ' && c != '\n' && c != '\t' && c != '\r' {
+				s.text.rest = s.text.rest[i:]
+				return c
+			}
 		}
+		s.text.rest = nil
 	}
+	return 0
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
