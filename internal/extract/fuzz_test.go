@@ -36,6 +36,8 @@ func search(t *testing.T, body []byte, contentType string, limit uint16) Result 
 	}
 	whole := extract(int64(len(body)))
 	checkResult(t, whole)
+	pieces := searchPieces(t, New(parameters, []Source{Form, JSON}, int64(len(body))), contentType, body)
+	check(t, pieces, whole)
 	if whole.Reason == ReasonBodyLimit {
 		t.Fatal("a body within the limit is too long")
 	}
