@@ -2,8 +2,10 @@ package caddycaptcha
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
 	"github.com/caddycaptcha/caddycaptcha/internal/gate"
+	"github.com/caddycaptcha/caddycaptcha/internal/limit"
 	"github.com/caddycaptcha/caddycaptcha/internal/request"
 	"github.com/caddycaptcha/caddycaptcha/internal/setting"
 )
@@ -40,6 +43,13 @@ type App struct {
 	// is made once and kept in Caddy's storage, as captcha/keys/master.
 	Keys []string `json:"keys,omitempty"`
 
+	// BodyMemory is how many bytes all bodies together may take that are
+	// searched for proofs. A client (IPv4 address, IPv6 /64) may hold a
+	// sixteenth of it, its prefix (/24, /56) an eighth and its network (/16,
+	// /48) a quarter; whoever wants more is refused as `overloaded`. Default:
+	// 268435456 (256 MiB); at least 1 MiB.
+	BodyMemory int64 `json:"body_memory,omitempty"`
+
 	// Upgrade lists the protocols besides `websocket` to which requests may
 	// ask to upgrade, such as `tcp` for Docker. Every other upgrade is removed
 	// from every request that reaches a captcha handler, whether it is matched
@@ -48,6 +58,7 @@ type App struct {
 	Upgrade []string `json:"upgrade,omitempty"`
 
 	store    gate.Store
+	memory   *limit.Memory
 	keys     *clearance.Keys
 	gates    gate.Gates
 	policies map[string]policy
@@ -74,6 +85,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return err
 		}
 	}
+	a.BodyMemory = cmp.Or(a.BodyMemory, defaultBodyMemory)
+	if err := checkBodyMemory(a.BodyMemory); err != nil {
+		return err
+	}
+	a.memory = limit.NewMemory(a.BodyMemory)
 	if err := a.provisionKeys(ctx.Storage()); err != nil {
 		return err
 	}
@@ -92,6 +108,18 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("replay_cache: the module %T cannot count the uses of clearances; it must implement cache.Replay and cache.Counter", mod)
 	}
 	a.store = store
+	return nil
+}
+
+const (
+	defaultBodyMemory = 256 << 20
+	minBodyMemory     = 1 << 20
+)
+
+func checkBodyMemory(size int64) error {
+	if size < minBodyMemory {
+		return errors.New("body_memory must be at least 1MiB: a client may hold a sixteenth of it, and a form with a proof must fit")
+	}
 	return nil
 }
 

@@ -70,8 +70,9 @@ type Captcha struct {
 	From []string `json:"from,omitempty"`
 
 	// Fields renames parameters of the proof in forms, queries, cookies and
-	// JSON, where a dotted name is a path. Default: the provider's names.
-	Fields map[string]string `json:"fields,omitempty"`
+	// JSON, where a dotted name is a path. A parameter may have several names;
+	// a request may use one of them. Default: the provider's names.
+	Fields map[string][]string `json:"fields,omitempty"`
 
 	// Headers renames the request headers that carry the parameters. Default:
 	// by provider, such as `Captcha-Lot-Number`.
@@ -246,12 +247,17 @@ func (c *Captcha) makeGate(ctx caddy.Context) (*gate.Gate, error) {
 	if err := gate.RegisterMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return nil, err
 	}
+	if most := limit.MemoryPerClient(c.app.BodyMemory); c.BodyLimit >= most {
+		ctx.Logger().Warn("body_limit is more than one client may hold of body_memory, a sixteenth of it: bodies that are longer than that and hold no proof before are refused as overloaded; lower body_limit, or raise body_memory in the global option captcha",
+			zap.String("policy", c.Policy), zap.Int64("body_limit", c.BodyLimit), zap.Int64("per_client", most))
+	}
 	onRequest, atVerify := c.extractors(v.Parameters())
 	return gate.New(gate.Options{
 		Policy:            c.Policy,
 		BasePath:          c.BasePath,
 		Verifier:          v,
 		Store:             c.app.store,
+		Memory:            c.app.memory,
 		Keys:              c.app.keys,
 		OnRequest:         onRequest,
 		AtVerify:          atVerify,
@@ -273,13 +279,11 @@ func (c *Captcha) makeGate(ctx caddy.Context) (*gate.Gate, error) {
 func (c *Captcha) extractors(parameters []verifier.Parameter) (onRequest, atVerify *extract.Extractor) {
 	var renamed, plain []extract.Parameter
 	for _, p := range parameters {
-		plain = append(plain, extract.Parameter{Name: p.Name, Field: p.Name, Header: p.Header, MaxLength: p.MaxLength})
-		renamed = append(renamed, extract.Parameter{
-			Name:      p.Name,
-			Field:     cmp.Or(c.Fields[p.Name], p.Name),
-			Header:    cmp.Or(c.Headers[p.Name], p.Header),
-			MaxLength: p.MaxLength,
-		})
+		parameter := extract.Parameter{Name: p.Name, Fields: []string{p.Name}, Header: p.Header, MaxLength: p.MaxLength, Integer: p.Integer}
+		plain = append(plain, parameter)
+		parameter.Fields = c.fieldsOf(p)
+		parameter.Header = cmp.Or(c.Headers[p.Name], p.Header)
+		renamed = append(renamed, parameter)
 	}
 	return extract.New(renamed, sources(c.From), c.BodyLimit),
 		extract.New(plain, []extract.Source{extract.Form, extract.JSON}, defaultBodyLimit)

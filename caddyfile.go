@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -48,6 +49,7 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 //			capacity <n>
 //			ttl      <duration>
 //		}
+//		body_memory <size>
 //		upgrade <token>...
 //		key <secret>...
 //	}
@@ -77,6 +79,25 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if d.NextBlock(1) {
 				return d.Err("key takes no block")
 			}
+		case "body_memory":
+			if a.BodyMemory != 0 {
+				return d.Err("body_memory is given twice")
+			}
+			var text string
+			if !d.AllArgs(&text) {
+				return d.ArgErr()
+			}
+			size, err := humanize.ParseBytes(text)
+			if err != nil || size > math.MaxInt64 {
+				return d.Errf("body_memory must be a size such as 256MiB, not %q", text)
+			}
+			a.BodyMemory = int64(size)
+			if err := checkBodyMemory(a.BodyMemory); err != nil {
+				return d.WrapErr(err)
+			}
+			if d.NextBlock(1) {
+				return d.Err("body_memory takes no block")
+			}
 		case "upgrade":
 			if a.Upgrade != nil {
 				return d.Err("upgrade is given twice; put all protocols on one line")
@@ -93,7 +114,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return d.Err("upgrade takes no block")
 			}
 		default:
-			return setting.Unrecognized(d, option, "the global option captcha", "replay_cache", "upgrade", "key")
+			return setting.Unrecognized(d, option, "the global option captcha", "replay_cache", "body_memory", "upgrade", "key")
 		}
 	}
 	return nil
@@ -173,7 +194,7 @@ func compareWithEarlier(h httpcaddyfile.Helper, c *Captcha) error {
 //			...
 //		}
 //		from       header|form|json|query|cookie...
-//		field      <parameter> <name>
+//		field      <parameter> <name>...
 //		header     <parameter> <Header-Name>
 //		body_limit <size>
 //		strip      header|query|cookie...
@@ -276,9 +297,9 @@ func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 			err = d.Err("strip takes at least one of header, query, cookie")
 		}
 	case "field":
-		err = unmarshalName(d, option, args, &c.Fields)
+		err = unmarshalFields(d, args, &c.Fields)
 	case "header":
-		err = unmarshalName(d, option, args, &c.Headers)
+		err = unmarshalHeader(d, args, &c.Headers)
 	case "body_limit":
 		var text string
 		if text, err = one(); err == nil {
@@ -354,18 +375,33 @@ func unmarshalClearance(d *caddyfile.Dispenser) (*Clearance, error) {
 	return o, nil
 }
 
-// unmarshalName reads a parameter and the name that carries it.
-func unmarshalName(d *caddyfile.Dispenser, option string, args []string, names *map[string]string) error {
+// unmarshalFields reads a parameter and its names.
+func unmarshalFields(d *caddyfile.Dispenser, args []string, fields *map[string][]string) error {
+	if len(args) < 2 {
+		return d.Err("field takes a parameter of the proof and at least one name for it")
+	}
+	if _, ok := (*fields)[args[0]]; ok {
+		return d.Errf("field %s is given twice; put all its names on one line", args[0])
+	}
+	if *fields == nil {
+		*fields = make(map[string][]string)
+	}
+	(*fields)[args[0]] = args[1:]
+	return nil
+}
+
+// unmarshalHeader reads a parameter and the request header that carries it.
+func unmarshalHeader(d *caddyfile.Dispenser, args []string, headers *map[string]string) error {
 	if len(args) != 2 {
-		return d.Errf("%s takes two arguments, a parameter of the proof and a name, got %d", option, len(args))
+		return d.Errf("header takes two arguments, a parameter of the proof and a name, got %d", len(args))
 	}
-	if _, ok := (*names)[args[0]]; ok {
-		return d.Errf("%s %s is given twice", option, args[0])
+	if _, ok := (*headers)[args[0]]; ok {
+		return d.Errf("header %s is given twice", args[0])
 	}
-	if *names == nil {
-		*names = make(map[string]string)
+	if *headers == nil {
+		*headers = make(map[string]string)
 	}
-	(*names)[args[0]] = args[1]
+	(*headers)[args[0]] = args[1]
 	return nil
 }
 

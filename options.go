@@ -1,6 +1,7 @@
 package caddycaptcha
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -124,8 +125,13 @@ func (c *Captcha) checkNames() error {
 		}
 	}
 	for _, parameter := range slices.Sorted(maps.Keys(c.Fields)) {
-		if strings.Contains("."+c.Fields[parameter]+".", "..") {
-			return fmt.Errorf("field %s: %q is not a name, nor names with dots between them", parameter, c.Fields[parameter])
+		if len(c.Fields[parameter]) == 0 {
+			return fmt.Errorf("field %s has no name: give it one, or leave it out to use %q", parameter, parameter)
+		}
+		for _, name := range c.Fields[parameter] {
+			if strings.Contains("."+name+".", "..") {
+				return fmt.Errorf("field %s: %q is not a name, nor names with dots between them", parameter, name)
+			}
 		}
 	}
 	return nil
@@ -137,42 +143,53 @@ func (c *Captcha) checkParameters(parameters []verifier.Parameter) error {
 	if parameters == nil {
 		return nil
 	}
-	var known []string
-	fields, headers := make(map[string]string), make(map[string]string)
+	var known, fields []string
+	owners, headers := make(map[string]string), make(map[string]string)
 	for _, p := range parameters {
 		known = append(known, p.Name)
-		field := nameOr(c.Fields, p.Name, p.Name)
-		if other, ok := fields[field]; ok {
-			return fmt.Errorf("field %s and field %s have the same name %q", other, p.Name, field)
-		}
-		for earlier, other := range fields {
-			if strings.HasPrefix(earlier, field+".") || strings.HasPrefix(field, earlier+".") {
-				return fmt.Errorf("field %s and field %s: in JSON %q and %q cannot both be there", other, p.Name, earlier, field)
+		for _, field := range c.fieldsOf(p) {
+			if other, ok := owners[field]; ok && other == p.Name {
+				return fmt.Errorf("field %s lists the name %q twice", p.Name, field)
+			} else if ok {
+				return fmt.Errorf("field %s and field %s have the same name %q", other, p.Name, field)
 			}
+			for _, earlier := range fields {
+				if strings.HasPrefix(earlier, field+".") || strings.HasPrefix(field, earlier+".") {
+					return fmt.Errorf("field %s and field %s: in JSON %q and %q cannot both be there", owners[earlier], p.Name, earlier, field)
+				}
+			}
+			fields = append(fields, field)
+			owners[field] = p.Name
 		}
-		fields[field] = p.Name
-		header := http.CanonicalHeaderKey(nameOr(c.Headers, p.Name, p.Header))
+		header := http.CanonicalHeaderKey(cmp.Or(c.Headers[p.Name], p.Header))
 		if other, ok := headers[header]; ok {
 			return fmt.Errorf("header %s and header %s have the same name %q", other, p.Name, header)
 		}
 		headers[header] = p.Name
 	}
-	for option, names := range map[string]map[string]string{"field": c.Fields, "header": c.Headers} {
-		for _, parameter := range slices.Sorted(maps.Keys(names)) {
+	for _, option := range []struct {
+		name  string
+		given []string
+	}{
+		{"field", slices.Sorted(maps.Keys(c.Fields))},
+		{"header", slices.Sorted(maps.Keys(c.Headers))},
+	} {
+		for _, parameter := range option.given {
 			if !slices.Contains(known, parameter) {
-				return fmt.Errorf("%s: this provider's proof has no parameter %q; it has %s", option, parameter, strings.Join(known, ", "))
+				return fmt.Errorf("%s: this provider's proof has no parameter %q; it has %s", option.name, parameter, strings.Join(known, ", "))
 			}
 		}
 	}
 	return nil
 }
 
-// nameOr returns the configured name of a parameter, or its default.
-func nameOr(names map[string]string, parameter, def string) string {
-	if name, ok := names[parameter]; ok {
-		return name
+// fieldsOf returns the names of a parameter in forms, queries, cookies and
+// JSON.
+func (c *Captcha) fieldsOf(p verifier.Parameter) []string {
+	if names := c.Fields[p.Name]; len(names) > 0 {
+		return names
 	}
-	return def
+	return []string{p.Name}
 }
 
 func (c *Captcha) checkNumbers() error {

@@ -84,7 +84,7 @@ func TestSources(t *testing.T) {
 // TestRenamedParameters: field and header give the parameters other names.
 func TestRenamedParameters(t *testing.T) {
 	g := harness.NewGate(t)
-	g.Run(g.Captcha(harness.Tencent, "field ticket captcha.ticket", "field randstr captcha.rand", "header ticket X-Ticket") + g.Proxy())
+	g.Run(g.Captcha(harness.Tencent, "field ticket captcha.ticket captchaTicket", "field randstr captcha.rand", "header ticket X-Ticket") + g.Proxy())
 
 	proof := g.Proof(harness.Tencent)
 	g.Want(g.Post(proof), 403, "missing")
@@ -94,7 +94,24 @@ func TestRenamedParameters(t *testing.T) {
 	proof = g.Proof(harness.Tencent)
 	g.WantPassed(g.Post(url.Values{"captcha.ticket": proof["ticket"], "captcha.rand": proof["randstr"]}))
 	proof = g.Proof(harness.Tencent)
+	g.Want(g.Post(url.Values{"captcha.ticket": proof["ticket"], "captchaTicket": proof["ticket"], "captcha.rand": proof["randstr"]}), 400, "malformed")
+	g.WantPassed(g.Post(url.Values{"captchaTicket": proof["ticket"], "captcha.rand": proof["randstr"]}))
+	proof = g.Proof(harness.Tencent)
 	g.WantPassed(harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/login", "", "X-Ticket", proof.Get("ticket"), "Captcha-Randstr", proof.Get("randstr"))))
+}
+
+// TestGenTimeAsANumber: a script that reads the proof as JSON sends gen_time as
+// the number that it is.
+func TestGenTimeAsANumber(t *testing.T) {
+	g := harness.NewGate(t)
+	g.Run(g.Captcha(harness.GeeTestV4) + g.Proxy())
+	members := make(map[string]any)
+	for name, values := range g.Proof(harness.GeeTestV4) {
+		members[name] = values[0]
+	}
+	members["gen_time"] = json.Number(members["gen_time"].(string))
+	body, _ := json.Marshal(members)
+	g.WantPassed(harness.Send(t, harness.NewRequest(t, "POST", g.URL+"/login", string(body), "Content-Type", "application/json")))
 }
 
 // TestStrip: what strip lists does not reach the app, and nothing else is lost.

@@ -37,7 +37,6 @@ type Decision struct {
 const (
 	reasonClaimed          = "claimed"           // Replayed: here
 	reasonLimit            = "limit"             // Overloaded: verification slots, or failures
-	reasonMemory           = "memory"            // Overloaded: the memory for searches of bodies
 	reasonCacheFull        = "cache_full"        // Overloaded
 	reasonCacheUnavailable = "cache_unavailable" // Overloaded
 	reasonKeys             = "keys"              // Overloaded: clearances cannot be signed or checked

@@ -35,6 +35,10 @@ type Options struct {
 	Store    Store
 	Keys     *clearance.Keys
 
+	// Memory is what the bodies take that are searched for proofs, of all
+	// policies of a config.
+	Memory *limit.Memory
+
 	// OnRequest finds proofs in requests, AtVerify at the endpoint verify.
 	OnRequest, AtVerify *extract.Extractor
 

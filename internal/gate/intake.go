@@ -32,7 +32,8 @@ func (in *intake) prove(w http.ResponseWriter, r *http.Request) Decision {
 	if in.monitors {
 		timeout = 0 // a deadline would break a slow upload that has to go on
 	}
-	found, err := in.extractor.Extract(w, r, request.Original(r).URL.RawQuery, timeout)
+	memory := in.gate.Memory.For(limit.NewClient(request.ClientIP(r)))
+	found, err := in.extractor.Extract(w, r, request.Original(r).URL.RawQuery, timeout, memory)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -51,6 +52,8 @@ func (in *intake) judgeFound(r *http.Request, found extract.Result) Decision {
 		return Decision{Outcome: Missing, Reason: found.Reason}
 	case extract.Malformed:
 		return Decision{Outcome: Malformed, Reason: found.Reason}
+	case extract.Overloaded:
+		return Decision{Outcome: Overloaded, Reason: found.Reason}
 	case extract.Found:
 	}
 	g, proof := in.gate, verifier.Proof(found.Values)
