@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/caddycaptcha/caddycaptcha/integration/harness"
+	"github.com/caddycaptcha/caddycaptcha/internal/testenv"
 )
 
 // script runs xcaddy.sh with an environment in which PATH begins with dir.
@@ -97,6 +98,9 @@ func TestScriptRefusesWhatItDoesNotKnow(t *testing.T) {
 // TestScriptBuildsWithGo: without xcaddy plain go builds the same Caddy, for
 // other platforms too, and with other modules.
 func TestScriptBuildsWithGo(t *testing.T) {
+	if testenv.Short() {
+		t.Skip("builds all of Caddy, for two platforms, with modules from the network")
+	}
 	dir := t.TempDir()
 	extra := filepath.Join(dir, "extra")
 	if err := os.Mkdir(extra, 0o700); err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/caddycaptcha/caddycaptcha/integration/harness"
+	"github.com/caddycaptcha/caddycaptcha/internal/testenv"
 )
 
 // TestABodyBesideAHeaderProofIsNotRead: the upstream has the request before
@@ -103,6 +104,9 @@ func TestABodyThatDribblesInIsNoWorse(t *testing.T) {
 // TestUploadsDoNotFillTheMemory: of an upload of 1 GiB no more than the part
 // that is searched is held, wherever the proof is.
 func TestUploadsDoNotFillTheMemory(t *testing.T) {
+	if testenv.Short() {
+		t.Skip("sends 2 GiB")
+	}
 	const limit = 128 << 10 // the default
 	b := harness.NewTestbed(t)
 	v := b.Versions()[0]

@@ -19,12 +19,11 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"go.uber.org/goleak"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/testenv"
 )
 
-const (
-	executable = "/usr/bin/chromium"
-	patience   = 3 * time.Minute // ends only what hangs
-)
+const patience = 3 * time.Minute // ends only what hangs
 
 var browser struct {
 	sync.Mutex
@@ -60,10 +59,11 @@ func Run(m *testing.M) int {
 }
 
 // New opens an empty tab, closed at the end of the test, and returns its
-// chromedp context. The test fails when there is no browser.
+// chromedp context. Where there is no browser the test is skipped, or fails,
+// as package testenv says.
 func New(t testing.TB) context.Context {
 	t.Helper()
-	parent, err := start()
+	parent, err := start(testenv.Need(t, "chromium"))
 	if err != nil {
 		t.Fatalf("starting Chromium: %v", err)
 	}
@@ -84,7 +84,7 @@ func New(t testing.TB) context.Context {
 	return ctx
 }
 
-func start() (context.Context, error) {
+func start(executable string) (context.Context, error) {
 	browser.Lock()
 	defer browser.Unlock()
 	if !browser.main {
@@ -93,8 +93,8 @@ func start() (context.Context, error) {
 	if !browser.started {
 		browser.started = true
 		// Main cancels the browser, which the allocator's end would only kill.
-		allocator, _ := chromedp.NewExecAllocator(context.Background(), options()...) //nolint:gosec
-		ctx, _ := chromedp.NewContext(allocator)                                      //nolint:gosec
+		allocator, _ := chromedp.NewExecAllocator(context.Background(), options(executable)...) //nolint:gosec
+		ctx, _ := chromedp.NewContext(allocator)                                                //nolint:gosec
 		browser.err = chromedp.Do(ctx)
 		if browser.err == nil {
 			browser.ctx = ctx
@@ -103,7 +103,7 @@ func start() (context.Context, error) {
 	return browser.ctx, browser.err
 }
 
-func options() []chromedp.ExecAllocatorOption {
+func options(executable string) []chromedp.ExecAllocatorOption {
 	return append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(executable),
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.IgnoreCertErrors,

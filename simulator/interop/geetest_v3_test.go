@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddycaptcha/caddycaptcha/internal/testenv"
 	"github.com/caddycaptcha/caddycaptcha/simulator"
 )
 
@@ -22,10 +23,7 @@ func installSDK(t *testing.T) {
 	if _, err := os.Stat("node_modules"); err == nil {
 		return
 	}
-	npm, err := exec.LookPath("npm")
-	if err != nil {
-		t.Fatalf("this test needs npm, to install GeeTest's official SDK: %v", err)
-	}
+	npm := testenv.Need(t, "npm") // to install it
 	// The rename makes it there as a whole or not at all, whatever breaks off
 	// or runs beside this.
 	dir, err := os.MkdirTemp(".", "node_modules.")
@@ -53,10 +51,7 @@ func installSDK(t *testing.T) {
 }
 
 func TestTheOfficialGeeTestV3NodeSDK(t *testing.T) {
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Fatalf("this test needs Node.js 18 or later, to run GeeTest's official SDK: %v", err)
-	}
+	node := testenv.Need(t, "node") // 18 or later
 	installSDK(t)
 	const id, key = "002bc30ff1eef93e912f45814945e752", "4193a0e3247b82a26f563d595c447b1a"
 	sim, err := simulator.New(simulator.Config{GeeTestV3: []simulator.GeeTestV3{{CaptchaID: id, CaptchaKey: key}}})
