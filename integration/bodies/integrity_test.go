@@ -1,3 +1,5 @@
+// Package bodies tests what becomes of the body of a request: it is searched for
+// a proof, and reaches the application as it was sent.
 package bodies
 
 import (

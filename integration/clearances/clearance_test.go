@@ -1,3 +1,5 @@
+// Package clearances tests the cookies that let a browser pass without another
+// proof.
 package clearances
 
 import (

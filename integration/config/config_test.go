@@ -1,3 +1,5 @@
+// Package config tests what Caddy makes of a Caddyfile and of JSON: what loads,
+// and what an operator is told of what does not.
 package config
 
 import (

@@ -11,8 +11,8 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
-// keyGate loads a site with clearances, with more global options, and returns
-// whether an earlier clearance still passes.
+// loadWithGlobals puts a site with clearances, with more global options, in
+// place of the running one.
 func loadWithGlobals(g *harness.Gate, t *testing.T, more string) {
 	t.Helper()
 	harness.Load(t, g.WithGlobals(more))

@@ -1,3 +1,4 @@
+// Package cost measures what the handler adds to a request.
 package cost
 
 import (

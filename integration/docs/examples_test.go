@@ -1,3 +1,5 @@
+// Package docs tests what the documentation says: the examples, the README and
+// xcaddy.sh.
 package docs
 
 import (

@@ -16,6 +16,7 @@ type App struct {
 	LastHeader http.Header // of the last one
 }
 
+// NewApp starts an application that runs until the test ends.
 func NewApp(t *testing.T) *App {
 	t.Helper()
 	a := new(App)

@@ -6,6 +6,8 @@ import (
 	"testing"
 )
 
+// WithGlobals is a Caddyfile of a site with clearances, with more global
+// options.
 func (g *Gate) WithGlobals(more string) string {
 	site := g.Captcha(GeeTestV4, "clearance 30m") + g.Proxy()
 	return strings.Replace(g.Caddyfile(site), Globals, Globals+more+"\n", 1)
@@ -73,4 +75,6 @@ func (g *Gate) GetCleared(cookies string, header ...string) Answer {
 	return Send(g.T, NewRequest(g.T, "GET", g.URL+"/login", "", append(header, "Cookie", cookies)...))
 }
 
+// The names of the clearance cookie of the policy default, over https and over
+// http.
 const SecureName, PlainName = "__Host-captcha-default", "captcha-default"

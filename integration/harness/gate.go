@@ -11,6 +11,8 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/simulator"
 )
 
+// The captchas that the simulated providers know, and the names and headers of
+// what a proof of them consists of.
 const (
 	v4ID, V4Key           = "647f5ed2ed8acb4be36784e01556bb71", "b09a7aafbfd83f73b35a9b530d0337bf"
 	v3ID, V3Key           = "c9c4facd1a6feeb80802222cbb74ca8e", "e4e298788aa8c768397639deb9b249a9"
@@ -23,13 +25,14 @@ const (
 	v4Parameters, v3Param = "lot_number captcha_output pass_token gen_time", "geetest_challenge geetest_validate geetest_seccode"
 )
 
+// Providers are the names of all providers.
 var Providers = []string{GeeTestV3, GeeTestV4, Tencent}
 
 // Gate is a running Caddy with a captcha in front of an app, and the provider.
 type Gate struct {
 	*simulator.Simulator
 	*App
-	T        *testing.T
+	T        *testing.T // that fails; subtests may put theirs here
 	provider *httptest.Server
 	LogFile  string // the file that holds all of Caddy's logs
 	URL      string // of the first site
@@ -68,6 +71,7 @@ func (g *Gate) Captcha(provider string, options ...string) string {
 	return "captcha /login* {\n" + g.Verifier(provider) + strings.Join(options, "\n") + "\n}\n"
 }
 
+// Proxy is a reverse_proxy directive to the app.
 func (g *Gate) Proxy() string { return "reverse_proxy " + g.App.Listener.Addr().String() + "\n" }
 
 // Caddyfile is a Caddyfile with one site, whose access log is a plain one
@@ -134,4 +138,5 @@ func (g *Gate) Want(a Answer, status int, outcome string) {
 	}
 }
 
+// WantPassed checks that a request reached the app, and its answer the client.
 func (g *Gate) WantPassed(a Answer) { g.T.Helper(); g.Want(a, 200, "") }

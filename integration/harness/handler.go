@@ -57,6 +57,7 @@ func VerifyRequest(n int) *http.Request {
 	return Prepared("POST", "/.captcha/default/verify", form.Encode(), "Content-Type", FormType)
 }
 
+// Nothing is an application that does nothing.
 var Nothing = caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
 
 // Vouch is a provider that vouches for everything.
@@ -64,6 +65,8 @@ var Vouch = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"status":"success","result":"success","reason":"","captcha_args":{"lot_number":%q}}`, r.FormValue("lot_number"))
 })
 
+// CaptchaJSON is the config of a handler without limits, whose provider is at
+// the endpoint and whose proofs are in headers.
 func CaptchaJSON(endpoint string) string {
 	return `{"verifier": {"provider": "geetest_v4", "captcha_id": "` + v4ID + `", "captcha_key": "` + V4Key + `", "endpoint": "` + endpoint + `"},
 		"from": ["header"], "max_concurrent_verifications": 100000, "max_concurrent_verifications_per_client": 25000, "max_failures": 1000000}`

@@ -1,7 +1,7 @@
 package harness
 
 import (
-	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +30,7 @@ func Adapt(caddyfile string) (string, error) {
 	}
 	for _, warning := range warnings {
 		if !strings.Contains(warning.Message, "not formatted") {
-			return "", &json.InvalidUnmarshalError{}
+			return "", errors.New(warning.String())
 		}
 	}
 	return string(result), nil

@@ -33,7 +33,7 @@ func RawRequest(t *testing.T, addr, text string) string {
 // Answer is a response read to its end.
 type Answer struct {
 	*http.Response
-	Text string
+	Text string // the body
 }
 
 // Problem returns the answer's problem details.
@@ -61,6 +61,7 @@ func Send(t *testing.T, request *http.Request) Answer {
 	return Answer{response, string(body)}
 }
 
+// NewRequest is a request with the header, names and values in turn.
 func NewRequest(t *testing.T, method, url, body string, header ...string) *http.Request {
 	t.Helper()
 	request, err := http.NewRequest(method, url, strings.NewReader(body))

@@ -18,6 +18,7 @@ func ProofLines(proof url.Values) string {
 	return strings.Join(lines, "\r\n")
 }
 
+// MadeUpToken changes a proof of GeeTest v4 into one that nobody solved.
 func MadeUpToken(proof url.Values) url.Values {
 	proof.Set("pass_token", strings.Repeat("0", 64))
 	return proof
@@ -40,6 +41,7 @@ var parameterHeaders = func() map[string]string {
 	return headers
 }()
 
+// SetHeaders puts a proof into its default headers.
 func SetHeaders(header http.Header, proof url.Values) {
 	for parameter := range proof {
 		header.Set(parameterHeaders[parameter], proof.Get(parameter))
@@ -61,6 +63,7 @@ func MadeUp(proof url.Values) url.Values {
 	return fake
 }
 
+// Members are the parameters of a proof, as a JSON object has them.
 func Members(proof url.Values) map[string]string {
 	object := make(map[string]string)
 	for name := range proof {

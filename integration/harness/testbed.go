@@ -21,8 +21,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/quic-go/quic-go/http3"
+
+	"github.com/caddyserver/caddy/v2"
 )
 
 // The hosts of a testbed. A request to BareHost meets nothing but
@@ -52,7 +53,7 @@ type Testbed struct {
 	Plain    string // address for http
 	Secure   string // address for https
 	Roots    *x509.CertPool
-	Global   string // options that serve adds
+	Global   string // options that Serve adds
 
 	Begun    atomic.Int64 // the requests that reached the upstream
 	Received atomic.Int64 // the bytes of their bodies
@@ -109,8 +110,8 @@ func (c *counter) Write(p []byte) (int, error) {
 }
 
 // Serve runs Caddy with the directives at both hosts, and the captcha and what
-// else there is before them at GateHost. HTTP/3 needs a port that is known beforehand, and another
-// process may take it before Caddy does.
+// else there is before them at GateHost. HTTP/3 needs a port that is known
+// beforehand, and another process may take it before Caddy does.
 func (b *Testbed) Serve(captcha, directives string) {
 	b.T.Helper()
 	certificate := b.certify()

@@ -12,6 +12,7 @@ import (
 // watch is a handler that tells when a client leaves.
 type watch struct{}
 
+// Departures tells of each client that left a handler `watch`.
 var Departures = make(chan struct{}, 1)
 
 func (watch) CaddyModule() caddy.ModuleInfo {

@@ -1,3 +1,5 @@
+// Package matching tests which requests need a proof, whatever the site does to
+// them before.
 package matching
 
 import (

@@ -1,3 +1,4 @@
+// Package outcomes tests what becomes of a request, and who is told of it.
 package outcomes
 
 import (

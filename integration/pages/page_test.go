@@ -1,3 +1,5 @@
+// Package pages tests what is made for browsers: the endpoints, the page and the
+// injected script.
 package pages
 
 import (

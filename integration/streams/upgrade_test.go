@@ -1,3 +1,5 @@
+// Package streams tests what lives longer than a request and an answer, or must
+// not be held back.
 package streams
 
 import (
