@@ -182,8 +182,8 @@ func TestARetryDoesNotSendHalfABody(t *testing.T) {
 			conn.(*net.TCPConn).SetReadBuffer(4 << 10)
 			conn.(*net.TCPConn).SetLinger(0) // reset it
 			io.CopyN(io.Discard, conn, 64<<10)
+			broken.Add(1) // before the proxy sees it, and the client its answer
 			conn.Close()
-			broken.Add(1)
 		}
 	}()
 	b := harness.NewUpstream(t)

@@ -88,7 +88,7 @@ func TestNothingOfTheRequestIsInThePage(t *testing.T) {
 // TestAPageThatCannotBeMadeForwardsNothing: a template that fails when it is
 // needed must not end in an error route, which may lead to the application.
 func TestAPageThatCannotBeMadeForwardsNothing(t *testing.T) {
-	builtIn, err := os.ReadFile("internal/browser/page.html")
+	builtIn, err := os.ReadFile(harness.Path(t, "internal", "browser", "page.html"))
 	if err != nil {
 		t.Fatal(err)
 	}
