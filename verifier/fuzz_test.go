@@ -139,7 +139,7 @@ func FuzzGeetestV3Register(f *testing.F) {
 }
 
 func FuzzTencentAnswer(f *testing.F) {
-	reasons := []string{"captcha_code_other", "error_other", "evil_level", "score"}
+	reasons := []string{"captcha_code_other", "error_other", "evil_level", "score", "no_score"}
 	for _, e := range tencentErrors {
 		reasons = append(reasons, e.class)
 	}
@@ -152,14 +152,14 @@ func FuzzTencentAnswer(f *testing.F) {
 	passes := func(data []byte) bool {
 		response, _ := strict(data)["Response"].(map[string]any)
 		_, failed := response["Error"]
-		evil, hasEvil := response["EvilLevel"].(float64)
+		evil, isNumber := response["EvilLevel"].(float64)
 		score, hasScore := response["Score"].(float64)
 		var other struct {
 			Response struct{ CaptchaCode, EvilLevel, Score any }
 		}
-		return !failed && response["CaptchaCode"] == 1.0 && hasEvil && evil != 100 && hasScore && 0 <= score && score <= 50 &&
+		return !failed && response["CaptchaCode"] == 1.0 && (isNumber && evil != 100 || response["EvilLevel"] == nil) && hasScore && 0 <= score && score <= 50 &&
 			loose(data, &other) && other.Response.CaptchaCode == 1.0 &&
-			other.Response.EvilLevel == evil && other.Response.Score == score
+			other.Response.EvilLevel == response["EvilLevel"] && other.Response.Score == score
 	}
 	fuzzAnswers(f, v.judge, reasons, passes, tencentPass,
 		response(`"CaptchaCode":1,"EvilLevel":100,"Score":1`),

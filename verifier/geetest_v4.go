@@ -169,11 +169,12 @@ func signToken(key, lotNumber string) string {
 // result is needed for Passed; status, reason and captcha_args may be missing
 // but not be of another type.
 func judgeGeetestV4(answer object, lotNumber string) Verdict {
-	status, found := answer["status"]
+	status, ok := optional[string](answer, "status")
+	_, found := answer["status"]
 	switch {
 	case status == "error":
 		return judgeGeetestV4Error(answer["code"])
-	case found && status != "success":
+	case !ok, found && status != "success":
 		return unexpected("status")
 	}
 	reason, ok := optional[string](answer, "reason")
@@ -198,11 +199,11 @@ func bound(answer object, lotNumber string) Verdict {
 	if !ok {
 		return unexpected("captcha_args")
 	}
-	theirs, found := args["lot_number"]
-	if _, isText := theirs.(string); found && !isText {
+	theirs, ok := optional[string](args, "lot_number")
+	if !ok {
 		return unexpected("captcha_args.lot_number")
 	}
-	if found && theirs != lotNumber {
+	if _, found := args["lot_number"]; found && theirs != lotNumber {
 		return Verdict{Result: Rejected, Reason: "lot_number"}
 	}
 	return Verdict{Result: Passed}

@@ -143,14 +143,37 @@ func fold(name string) string {
 }
 
 // optional returns a member that may be missing. ok is false if it is there
-// but of another type.
+// but of another type, or under a name that differs in letter case: to another
+// reader it would not be missing.
 func optional[T any](o object, name string) (value T, ok bool) {
 	member, found := o[name]
 	if !found {
-		return value, true
+		return value, o.lacks(name)
 	}
 	value, ok = member.(T)
 	return value, ok
+}
+
+// lacks reports whether no reader finds such a member.
+func (o object) lacks(name string) bool {
+	folded := fold(name)
+	for other := range o {
+		if fold(other) == folded {
+			return false
+		}
+	}
+	return true
+}
+
+// nullableInteger returns a number that may be null or missing: found is false
+// then. ok is as for optional.
+func nullableInteger(o object, name string) (n int64, found, ok bool) {
+	member, found := o[name]
+	if !found || member == nil {
+		return 0, false, found || o.lacks(name)
+	}
+	n, ok = integer(member)
+	return n, true, ok
 }
 
 // integer returns a number that is written as one: 1, but not 1.0 or 1e0.

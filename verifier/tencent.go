@@ -262,7 +262,9 @@ func (t *Tencent) header(body []byte) http.Header {
 //	{"Response": {"Error": {"Code": "AuthFailure.SignatureFailure", "Message": "…"}, "RequestId": "…"}}
 //
 // The CaptchaCode alone does not decide: an invisible captcha gives malicious
-// clients a ticket too and says so in EvilLevel only.
+// clients a ticket too and says so in EvilLevel only. Where EvilLevel is null
+// or missing Tencent has not judged the client, as with a visible captcha, for
+// which the CaptchaCode is all there is. A Score is not in all answers either.
 func (t *Tencent) judge(answer object) Verdict {
 	response, ok := answer["Response"].(object)
 	if !ok {
@@ -288,25 +290,30 @@ func (t *Tencent) judge(answer object) Verdict {
 
 // judgeRisk decides on a proof that is genuine.
 func (t *Tencent) judgeRisk(response object) Verdict {
-	evilLevel, ok := integer(response["EvilLevel"])
+	evilLevel, judged, ok := nullableInteger(response, "EvilLevel")
 	if !ok {
 		return unexpected("EvilLevel")
 	}
 	verdict := Verdict{Result: Passed}
-	if score, ok := integer(response["Score"]); ok && score >= 0 && score <= 100 {
+	score, scored, ok := nullableInteger(response, "Score")
+	if ok = ok && (!scored || 0 <= score && score <= 100); ok && scored {
 		verdict.Score, verdict.HasScore = int(score), true
 	}
 	switch {
-	case evilLevel == 100:
+	case judged && evilLevel == 100:
 		verdict.Result, verdict.Reason = Risky, "evil_level"
 	case t.MaxScore == nil:
-	case !verdict.HasScore:
+	case !ok:
 		return unexpected("Score")
+	case !scored:
+		return Verdict{Result: Misconfigured, Reason: "no_score", Advice: adviceNoScore}
 	case verdict.Score > *t.MaxScore:
 		verdict.Result, verdict.Reason = Risky, "score"
 	}
 	return verdict
 }
+
+const adviceNoScore = "Tencent gives this account no Score, without which max_score lets nobody through: remove max_score, or ask Tencent for scores"
 
 // Interface guards
 var (

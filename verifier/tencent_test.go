@@ -83,9 +83,13 @@ func TestTencentAnswers(t *testing.T) {
 		{response(`"CaptchaCode":1,"EvilLevel":100,"Score":0`), Risky, "evil_level"},
 		{response(`"CaptchaCode":7,"EvilLevel":100`), Rejected, "captcha_code_7"},
 
-		{response(`"CaptchaCode":1`), Unknown, reasonAnswer},
-		{response(`"CaptchaCode":1,"EvilLevel":null`), Unknown, reasonAnswer},
+		// Not judged, as Tencent's SDKs say of answers to the visible captcha.
+		{response(`"CaptchaCode":1`), Passed, ""},
+		{response(`"CaptchaCode":1,"EvilLevel":null`), Passed, ""},
+		{response(`"CaptchaCode":8,"EvilLevel":null`), Expired, "captcha_code_8"},
+
 		{response(`"CaptchaCode":1,"EvilLevel":"0"`), Unknown, reasonAnswer},
+		{response(`"CaptchaCode":1,"evilLevel":100`), Unknown, reasonAnswer}, // to some readers it is there
 		{response(`"CaptchaCode":1,"EvilLevel":100.0`), Unknown, reasonAnswer},
 		{response(`"CaptchaCode":1,"EvilLevel":false`), Unknown, reasonAnswer},
 		{response(`"CaptchaCode":"1","EvilLevel":0`), Unknown, reasonAnswer},
@@ -132,9 +136,9 @@ func TestTencentScores(t *testing.T) {
 		{score(100), `,"Score":100`, Passed, ""},
 		{score(100), `,"Score":101`, Unknown, reasonAnswer},
 		{score(50), `,"Score":-1`, Unknown, reasonAnswer},
-		{score(50), ``, Unknown, reasonAnswer},
+		{score(50), ``, Misconfigured, "no_score"},
 		{score(50), `,"score":1`, Unknown, reasonAnswer},
-		{score(50), `,"Score":null`, Unknown, reasonAnswer},
+		{score(50), `,"Score":null`, Misconfigured, "no_score"},
 		{score(50), `,"Score":"1"`, Unknown, reasonAnswer},
 		{score(50), `,"Score":1.5`, Unknown, reasonAnswer},
 		{score(50), `,"Score":18446744073709551617`, Unknown, reasonAnswer},
@@ -144,6 +148,18 @@ func TestTencentScores(t *testing.T) {
 		expectJudged(t, v.judge, response(`"CaptchaCode":1,"EvilLevel":0`+c.score), c.result, c.reason)
 		expectJudged(t, v.judge, response(`"CaptchaCode":1,"EvilLevel":100`+c.score), Risky, "evil_level")
 		expectJudged(t, v.judge, response(`"CaptchaCode":8,"EvilLevel":0`+c.score), Expired, "captcha_code_8")
+	}
+}
+
+// Without a Score max_score refuses everybody. The operator has to be told of
+// max_score then, and not of a network that works.
+func TestTencentSaysThatMaxScoreNeedsAScore(t *testing.T) {
+	v := newTencent(t, "", 0)
+	v.MaxScore = new(int)
+	verdict := judged([]byte(response(`"CaptchaCode":1`)), v.judge)
+	expect(t, verdict, Misconfigured, "no_score")
+	if !strings.Contains(verdict.Advice, "remove max_score") {
+		t.Errorf("the advice is %q", verdict.Advice)
 	}
 }
 
