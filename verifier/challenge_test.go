@@ -44,7 +44,7 @@ func TestGeetestV3DerivesWhatTheOfficialSDKsDerive(t *testing.T) {
 }
 
 // encoded is a challenge as a browser gets it.
-func encoded(t *testing.T, v Verifier) string {
+func encoded(t *testing.T, v Challenger) string {
 	t.Helper()
 	challenge, failure := v.Challenge(t.Context(), testClient, testUser)
 	if challenge == nil || failure != (Verdict{}) {
@@ -150,36 +150,36 @@ func TestGeetestV3RegisterAnswers(t *testing.T) {
 		{`{"challenge":"0"}`, Misconfigured, "register_0"},
 		{`{"challenge":0,"status":"error"}`, Misconfigured, "register_0"},
 
-		{`{}`, Unknown, reasonAnswer},
-		{`{"status":"success"}`, Unknown, reasonAnswer},
-		{`{"Challenge":"0123456789abcdef0123456789abcdef"}`, Unknown, reasonAnswer},
-		{`{"data":{"challenge":"0123456789abcdef0123456789abcdef"}}`, Unknown, reasonAnswer},
-		{`{"challenge":""}`, Unknown, reasonAnswer},
-		{`{"challenge":"00"}`, Unknown, reasonAnswer},
-		{`{"challenge":"0123456789abcdef0123456789abcde"}`, Unknown, reasonAnswer},
-		{`{"challenge":"0123456789abcdef0123456789abcdef0"}`, Unknown, reasonAnswer},
-		{`{"challenge":"0123456789abcdef0123456789abcdefiy"}`, Unknown, reasonAnswer},
-		{`{"challenge":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}`, Unknown, reasonAnswer},
-		{`{"challenge":"0123456789ABCDEF0123456789ABCDEF"}`, Unknown, reasonAnswer},
-		{`{"challenge":"0123456789abcdef0123456789abcdeg"}`, Unknown, reasonAnswer},
-		{`{"challenge":"0123456789abcdef0123456789abcde\n"}`, Unknown, reasonAnswer},
-		{`{"challenge":"0123456789abcdef0123456789abcdef\n"}`, Unknown, reasonAnswer},
-		{`{"challenge":" 123456789abcdef0123456789abcdef"}`, Unknown, reasonAnswer},
-		{`{"challenge":"０123456789abcdef0123456789abc"}`, Unknown, reasonAnswer},
-		{`{"challenge":false}`, Unknown, reasonAnswer},
-		{`{"challenge":true}`, Unknown, reasonAnswer},
-		{`{"challenge":null}`, Unknown, reasonAnswer},
-		{`{"challenge":1}`, Unknown, reasonAnswer},
-		{`{"challenge":-0}`, Unknown, reasonAnswer},
-		{`{"challenge":0.0}`, Unknown, reasonAnswer},
-		{`{"challenge":12345678901234567890123456789012}`, Unknown, reasonAnswer},
-		{`{"challenge":["0123456789abcdef0123456789abcdef"]}`, Unknown, reasonAnswer},
-		{`{"challenge":{"challenge":"0123456789abcdef0123456789abcdef"}}`, Unknown, reasonAnswer},
-		{`{"challenge":{}}`, Unknown, reasonAnswer},
-		{`"0123456789abcdef0123456789abcdef"`, Unknown, reasonAnswer},
-		{`0123456789abcdef0123456789abcdef`, Unknown, reasonAnswer},
-		{`0`, Unknown, reasonAnswer},
-		{`"0"`, Unknown, reasonAnswer},
+		{`{}`, Unknown, ReasonAnswer},
+		{`{"status":"success"}`, Unknown, ReasonAnswer},
+		{`{"Challenge":"0123456789abcdef0123456789abcdef"}`, Unknown, ReasonAnswer},
+		{`{"data":{"challenge":"0123456789abcdef0123456789abcdef"}}`, Unknown, ReasonAnswer},
+		{`{"challenge":""}`, Unknown, ReasonAnswer},
+		{`{"challenge":"00"}`, Unknown, ReasonAnswer},
+		{`{"challenge":"0123456789abcdef0123456789abcde"}`, Unknown, ReasonAnswer},
+		{`{"challenge":"0123456789abcdef0123456789abcdef0"}`, Unknown, ReasonAnswer},
+		{`{"challenge":"0123456789abcdef0123456789abcdefiy"}`, Unknown, ReasonAnswer},
+		{`{"challenge":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}`, Unknown, ReasonAnswer},
+		{`{"challenge":"0123456789ABCDEF0123456789ABCDEF"}`, Unknown, ReasonAnswer},
+		{`{"challenge":"0123456789abcdef0123456789abcdeg"}`, Unknown, ReasonAnswer},
+		{`{"challenge":"0123456789abcdef0123456789abcde\n"}`, Unknown, ReasonAnswer},
+		{`{"challenge":"0123456789abcdef0123456789abcdef\n"}`, Unknown, ReasonAnswer},
+		{`{"challenge":" 123456789abcdef0123456789abcdef"}`, Unknown, ReasonAnswer},
+		{`{"challenge":"０123456789abcdef0123456789abc"}`, Unknown, ReasonAnswer},
+		{`{"challenge":false}`, Unknown, ReasonAnswer},
+		{`{"challenge":true}`, Unknown, ReasonAnswer},
+		{`{"challenge":null}`, Unknown, ReasonAnswer},
+		{`{"challenge":1}`, Unknown, ReasonAnswer},
+		{`{"challenge":-0}`, Unknown, ReasonAnswer},
+		{`{"challenge":0.0}`, Unknown, ReasonAnswer},
+		{`{"challenge":12345678901234567890123456789012}`, Unknown, ReasonAnswer},
+		{`{"challenge":["0123456789abcdef0123456789abcdef"]}`, Unknown, ReasonAnswer},
+		{`{"challenge":{"challenge":"0123456789abcdef0123456789abcdef"}}`, Unknown, ReasonAnswer},
+		{`{"challenge":{}}`, Unknown, ReasonAnswer},
+		{`"0123456789abcdef0123456789abcdef"`, Unknown, ReasonAnswer},
+		{`0123456789abcdef0123456789abcdef`, Unknown, ReasonAnswer},
+		{`0`, Unknown, ReasonAnswer},
+		{`"0"`, Unknown, ReasonAnswer},
 	} {
 		expectJudged(t, readRegistered, c.answer, c.result, c.reason)
 		// The same, and over the wire: no answer but a good one yields a
@@ -211,7 +211,7 @@ func TestGeetestV3SaysWhatMayBeWrongWithAnID(t *testing.T) {
 func TestChallengesHoldNoKey(t *testing.T) {
 	tencent := set(t, configs["tencent"], "encrypt_app_id", `"cbc"`)
 	tencent = set(t, tencent, "endpoint", `"http://127.0.0.1:1"`)
-	for _, v := range []Verifier{
+	for _, v := range []Challenger{
 		newV3(t, answering(t, http.StatusOK, registerPass), forever), newV4(t, "", 0), newTencent(t, "", 0),
 		load(t, "tencent", tencent),
 		provisioned(t, &Tencent{Site: "intl", CaptchaAppID: appID, AppSecretKey: appSecret, SecretID: secretID, SecretKey: secretKey, EncryptAppID: "gcm"}),

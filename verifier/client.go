@@ -17,17 +17,6 @@ import (
 // 1 KiB.
 const maxAnswer = 64 << 10
 
-// The reasons of a call that brought no verdict. All but the last are Unknown.
-const (
-	reasonTimeout     = "timeout"      // no whole answer within the timeout
-	reasonConnection  = "connection"   // no connection, or it broke
-	reasonTLS         = "tls"          // no trusted TLS connection
-	reasonHTTPStatus  = "http_status"  // a status other than 200 and 429
-	reasonAnswer      = "answer"       // status 200, but not the protocol's answer
-	reasonService     = "service"      // the provider says that its service failed
-	reasonRateLimited = "rate_limited" // the provider limits our rate: Overloaded
-)
-
 // transport carries all calls to all providers. There is one for the process,
 // so that connections survive a reload of the configuration.
 //
@@ -118,9 +107,9 @@ type message struct {
 
 var formHeader = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 
-// under returns the URL of a path under an endpoint.
-func under(endpoint *url.URL, path string) *url.URL {
-	base := *endpoint
+// under returns the URL of a path under that of a service.
+func under(service *url.URL, path string) *url.URL {
+	base := *service
 	if base.Path == "" {
 		base.Path = "/" // or else JoinPath would make a relative path
 	}
@@ -170,7 +159,7 @@ func encodeForm(form []string) []byte {
 func judged(answer []byte, judge func(answer object) Verdict) Verdict {
 	decoded, err := parseObject(answer)
 	if err != nil {
-		return Verdict{Reason: reasonAnswer, Err: err}
+		return Verdict{Reason: ReasonAnswer, Err: err}
 	}
 	return judge(decoded)
 }
@@ -229,17 +218,17 @@ func failure(ctx context.Context, err error) Verdict {
 	switch {
 	case errors.As(err, &status):
 		if status == http.StatusTooManyRequests {
-			return Verdict{Result: Overloaded, Reason: reasonRateLimited}
+			return Verdict{Result: Overloaded, Reason: ReasonRateLimited}
 		}
-		return Verdict{Reason: reasonHTTPStatus, Err: status}
+		return Verdict{Reason: ReasonHTTPStatus, Err: status}
 	case errors.Is(err, errTooLarge):
-		return Verdict{Reason: reasonAnswer, Err: errTooLarge}
+		return Verdict{Reason: ReasonAnswer, Err: errTooLarge}
 	case ctx.Err() != nil, errors.As(err, &network) && network.Timeout():
-		return Verdict{Reason: reasonTimeout, Err: errTimeout}
+		return Verdict{Reason: ReasonTimeout, Err: errTimeout}
 	case errors.As(err, &handshake):
-		return Verdict{Reason: reasonTLS, Err: handshake}
+		return Verdict{Reason: ReasonTLS, Err: handshake}
 	case errors.As(err, &operation):
-		return Verdict{Reason: reasonConnection, Err: operation}
+		return Verdict{Reason: ReasonConnection, Err: operation}
 	}
-	return Verdict{Reason: reasonConnection, Err: errBroken}
+	return Verdict{Reason: ReasonConnection, Err: errBroken}
 }

@@ -105,7 +105,7 @@ func TestADeliveredCallIsNotRepeated(t *testing.T) {
 		})
 		v := s.new(t, "http://"+address, forever)
 		expect(t, v.Verify(t.Context(), s.proof, testClient), Passed, "")
-		expect(t, v.Verify(t.Context(), s.proof, testClient), Unknown, reasonConnection)
+		expect(t, v.Verify(t.Context(), s.proof, testClient), Unknown, ReasonConnection)
 		want := int32(2)
 		if s.name == register {
 			want = 3
@@ -125,7 +125,7 @@ func TestARedirectGetsNothing(t *testing.T) {
 			endpoint := serving(t, func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, target, status)
 			})
-			expect(t, s.verify(t, endpoint, forever), Unknown, reasonHTTPStatus)
+			expect(t, s.verify(t, endpoint, forever), Unknown, ReasonHTTPStatus)
 		})
 	}
 }
@@ -143,14 +143,14 @@ func TestTLSIsVerifiedAndNeverHTTP2(t *testing.T) {
 	defer server.Close()
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
 
-	expect(t, subjects[1].verify(t, server.URL, forever), Unknown, reasonTLS)
+	expect(t, subjects[1].verify(t, server.URL, forever), Unknown, ReasonTLS)
 
 	tlsConfig.RootCAs = x509.NewCertPool()
 	tlsConfig.RootCAs.AddCert(server.Certificate())
 	defer func() { tlsConfig.RootCAs = nil }()
 	expect(t, subjects[1].verify(t, server.URL, forever), Passed, "")
 	// The certificate is trusted now, but not one of this name.
-	expect(t, subjects[1].verify(t, "https://localhost:"+port, forever), Unknown, reasonTLS)
+	expect(t, subjects[1].verify(t, "https://localhost:"+port, forever), Unknown, ReasonTLS)
 }
 
 // What a client can put into a proof stays one value of one field.

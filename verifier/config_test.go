@@ -13,7 +13,7 @@ import (
 )
 
 // module decodes a configuration as Caddy does.
-func module(t testing.TB, id, config string) Verifier {
+func module(t testing.TB, id, config string) Challenger {
 	t.Helper()
 	info, err := caddy.GetModule("http.captcha.verifiers." + id)
 	if err != nil {
@@ -23,7 +23,7 @@ func module(t testing.TB, id, config string) Verifier {
 	if err := caddy.StrictUnmarshalJSON([]byte(config), v); err != nil {
 		t.Fatal(err)
 	}
-	return v.(Verifier)
+	return v.(Challenger)
 }
 
 // configs are the smallest ones.

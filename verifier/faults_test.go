@@ -52,7 +52,7 @@ func TestAStalledProviderIsATimeout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			forEach(t, func(t *testing.T, s subject) {
 				endpoint := phase.scheme + listening(t, phase.handle)
-				expect(t, s.verify(t, endpoint, brief), Unknown, reasonTimeout)
+				expect(t, s.verify(t, endpoint, brief), Unknown, ReasonTimeout)
 			})
 		})
 	}
@@ -68,7 +68,7 @@ func TestACallEndsWithItsContext(t *testing.T) {
 			cancel()
 			stall(conn)
 		})
-		expect(t, s.new(t, "http://"+address, forever).Verify(ctx, s.proof, testClient), Unknown, reasonTimeout)
+		expect(t, s.new(t, "http://"+address, forever).Verify(ctx, s.proof, testClient), Unknown, ReasonTimeout)
 	})
 }
 
@@ -91,7 +91,7 @@ func TestABrokenConnectionIsNoVerdict(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			forEach(t, func(t *testing.T, s subject) {
 				endpoint := "http://" + listening(t, fault)
-				expect(t, s.verify(t, endpoint, forever), Unknown, reasonConnection)
+				expect(t, s.verify(t, endpoint, forever), Unknown, ReasonConnection)
 			})
 		})
 	}
@@ -102,7 +102,7 @@ func TestABrokenConnectionIsNoVerdict(t *testing.T) {
 		}
 		listener.Close()
 		forEach(t, func(t *testing.T, s subject) {
-			expect(t, s.verify(t, "http://"+listener.Addr().String(), forever), Unknown, reasonConnection)
+			expect(t, s.verify(t, "http://"+listener.Addr().String(), forever), Unknown, ReasonConnection)
 		})
 	})
 }
@@ -120,7 +120,7 @@ func TestHeadersAreReadWithinBounds(t *testing.T) {
 					request(conn)
 					_, _ = io.WriteString(conn, answer+"\r\n"+s.pass)
 				})
-				expect(t, s.verify(t, endpoint, forever), Unknown, reasonConnection)
+				expect(t, s.verify(t, endpoint, forever), Unknown, ReasonConnection)
 			})
 		})
 	}
@@ -132,7 +132,7 @@ func TestAStalledHandshakeEndsByItself(t *testing.T) {
 	defer func(timeout time.Duration) { handshakeTimeout = timeout }(handshakeTimeout)
 	handshakeTimeout = brief
 	_, err := dialTLS(context.Background(), "tcp", listening(t, stall))
-	expect(t, failure(t.Context(), err), Unknown, reasonTimeout)
+	expect(t, failure(t.Context(), err), Unknown, ReasonTimeout)
 }
 
 func TestABrokenHandshakeIsATLSFailure(t *testing.T) {
@@ -152,7 +152,7 @@ func TestABrokenHandshakeIsATLSFailure(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			forEach(t, func(t *testing.T, s subject) {
-				expect(t, s.verify(t, "https://"+listening(t, fault), forever), Unknown, reasonTLS)
+				expect(t, s.verify(t, "https://"+listening(t, fault), forever), Unknown, ReasonTLS)
 			})
 		})
 	}
@@ -166,14 +166,14 @@ func TestOnlyStatus200IsAnAnswer(t *testing.T) {
 				return
 			}
 			verdict := s.verify(t, answering(t, status, s.pass), forever)
-			expect(t, verdict, Unknown, reasonHTTPStatus)
+			expect(t, verdict, Unknown, ReasonHTTPStatus)
 			if want := "HTTP status " + itoa(status); verdict.Err.Error() != want {
 				t.Errorf("the error is %q, want %q", verdict.Err, want)
 			}
 		})
 	}
 	forEach(t, func(t *testing.T, s subject) {
-		expect(t, s.verify(t, answering(t, http.StatusTooManyRequests, s.pass), forever), Overloaded, reasonRateLimited)
+		expect(t, s.verify(t, answering(t, http.StatusTooManyRequests, s.pass), forever), Overloaded, ReasonRateLimited)
 	})
 }
 
@@ -200,7 +200,7 @@ func TestABodyThatIsNotTheProtocolsIsNoVerdict(t *testing.T) {
 			"one too long":  s.pass + strings.Repeat(" ", maxAnswer+1-len(s.pass)),
 		} {
 			t.Run(name, func(t *testing.T) {
-				expect(t, s.verify(t, answering(t, http.StatusOK, body), forever), Unknown, reasonAnswer)
+				expect(t, s.verify(t, answering(t, http.StatusOK, body), forever), Unknown, ReasonAnswer)
 			})
 		}
 		t.Run("as long as may be", func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestABodyIsReadWithinBounds(t *testing.T) {
 					}
 				}
 			}))
-			expect(t, s.verify(t, server.URL, forever), Unknown, reasonAnswer)
+			expect(t, s.verify(t, server.URL, forever), Unknown, ReasonAnswer)
 			server.Close() // waits until the provider has given up
 			if sent > gibibyte/8 {
 				t.Errorf("the provider could send %d bytes", sent)

@@ -62,7 +62,7 @@ var reasonShape = regexp.MustCompile(`^[0-9A-Za-z_.]{0,40}$`)
 // fuzzAnswers fuzzes the answers of a provider: passes says whether one may be
 // let through, reasons are those that Reason may be.
 func fuzzAnswers(f *testing.F, judge func(object) Verdict, reasons []string, passes func(data []byte) bool, seeds ...string) {
-	common := []string{reasonAnswer, reasonService, reasonRateLimited, ""}
+	common := []string{ReasonAnswer, ReasonService, ReasonRateLimited, ""}
 	for _, seed := range seeds {
 		f.Add([]byte(seed))
 	}
@@ -204,7 +204,7 @@ func FuzzCheck(f *testing.F) {
 			verdict := v.Check(proof, proofTime, 25*time.Minute)
 			switch verdict.Result {
 			case Unknown:
-				v.Use(proof)
+				v.ReplayKey(proof)
 				for i, p := range parameters {
 					if value := proof[i]; value == "" || len(value) > p.MaxLength || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 						t.Errorf("%s is let through as %q", p.Name, value)

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/md5"
+	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -22,35 +24,39 @@ func init() { caddy.RegisterModule(GeetestV3{}) }
 // "sensebot"), as GeeTest's official server SDKs and its page "API reference,
 // server" (docs.geetest.com/captcha/apirefer/api/server) do.
 //
-// The texts take Caddy's global placeholders such as {env.NAME} and
-// {file./path}, which are replaced once, when the configuration is loaded.
+// The options captcha_id, captcha_key, endpoint and script take Caddy's global
+// placeholders such as `{env.NAME}` and `{file./path}`, which are replaced
+// once, when the configuration is loaded. One that is not set is an error then.
 type GeetestV3 struct {
-	// CaptchaID is the captcha's id ("gt") in GeeTest's console. Required.
+	// The captcha's id ("gt") in GeeTest's console, 32 characters. Required.
 	CaptchaID string `json:"captcha_id,omitempty"`
 
-	// CaptchaKey is the key of that id. Required. It never leaves this
-	// process.
+	// The key of the captcha_id, 32 characters, from the same console.
+	// Required. It never leaves this process.
 	CaptchaKey string `json:"captcha_key,omitempty"`
 
-	// Digest is what the account uses ("digestmod"): md5, sha256 or
-	// hmac-sha256. All but md5 have to be enabled by GeeTest. Default: md5
+	// The digest that challenges are derived with ("digestmod"): `md5`,
+	// `sha256` or `hmac-sha256`. GeeTest has to enable all but `md5` for the
+	// account. Default: `md5`
 	Digest string `json:"digest,omitempty"`
 
-	// Endpoint is where /register.php and /validate.php are served: https, or
-	// http to a loopback address. Default: https://api.geetest.com
+	// The URL under which GeeTest serves /register.php and /validate.php. It
+	// must be https, or http to a loopback address, without a query.
+	// Default: `https://api.geetest.com`
 	Endpoint string `json:"endpoint,omitempty"`
 
-	// Script is the URL of the widget's script, from which browsers load it:
-	// https, or http of a loopback address.
-	// Default: https://static.geetest.com/static/tools/gt.js
+	// The URL from which browsers load the widget's script. It must be https,
+	// or http of a loopback address, without a query.
+	// Default: `https://static.geetest.com/static/tools/gt.js`
 	Script string `json:"script,omitempty"`
 
-	// Timeout bounds a call to GeeTest. Default: 5s
+	// How long one call to GeeTest may take in all. It must be positive.
+	// Default: `5s`
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	id, key     string
 	digest      string
-	endpoint    string
+	service     string
 	register    api
 	validate    api
 	script      script
@@ -69,6 +75,11 @@ var (
 		{Parameter{Name: "geetest_seccode", Header: "Geetest-Seccode", MaxLength: 66 + len(seccodeSuffix)}, printable},
 	}
 	hex32 = pattern(`^[0-9a-f]{32}$`)
+)
+
+const (
+	geetestV3Service = "https://api.geetest.com"
+	geetestV3Script  = "https://static.geetest.com/static/tools/gt.js"
 )
 
 // sdk is what the official SDKs tell GeeTest about themselves.
@@ -97,7 +108,7 @@ func (g *GeetestV3) Provision(caddy.Context) error {
 	if err := oneOf("digest", g.digest, geetestV3Digests); err != nil {
 		return err
 	}
-	endpoint, err := setting.Endpoint("endpoint", g.Endpoint, "https://api.geetest.com")
+	endpoint, err := setting.Endpoint("endpoint", g.Endpoint, geetestV3Service)
 	if err != nil {
 		return err
 	}
@@ -108,7 +119,7 @@ func (g *GeetestV3) Provision(caddy.Context) error {
 	if g.script, err = newScript(g.Script, geetestV3Script); err != nil {
 		return err
 	}
-	g.endpoint = endpoint.String()
+	g.service = endpoint.String()
 	g.register = newAPI(http.MethodGet, under(endpoint, "register.php"), http.Header{}, timeout)
 	g.validate = newAPI(http.MethodPost, under(endpoint, "validate.php"), formHeader, timeout)
 	g.fingerprint = fingerprint("geetest_v3", g.id, g.key, g.digest, g.validate.url(), timeout.String())
@@ -116,11 +127,32 @@ func (g *GeetestV3) Provision(caddy.Context) error {
 	return nil
 }
 
+// UnmarshalCaddyfile sets up the verifier from Caddyfile tokens. Syntax:
+//
+//	geetest_v3 {
+//		captcha_id  <id>
+//		captcha_key <key>
+//		digest      md5|sha256|hmac-sha256 # md5
+//		endpoint    <url>                  # https://api.geetest.com
+//		script      <url>                  # https://static.geetest.com/static/tools/gt.js
+//		timeout     <duration>             # 5s
+//	}
+func (g *GeetestV3) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return unmarshal(d, []option{
+		{"captcha_id", "the captcha's id in GeeTest's console", required, textTo(&g.CaptchaID)},
+		{"captcha_key", "the key of the captcha_id", required, textTo(&g.CaptchaKey)},
+		{"digest", strings.Join(geetestV3Digests, " or "), !required, choiceTo(&g.Digest, geetestV3Digests)},
+		{"endpoint", expectedURL, !required, serviceTo(&g.Endpoint)},
+		{"script", expectedScript, !required, scriptTo(&g.Script)},
+		{"timeout", expectedDuration, !required, durationTo(&g.Timeout)},
+	})
+}
+
 // Captcha returns "geetest_v3" and the captcha id.
 func (g *GeetestV3) Captcha() (provider, id string) { return "geetest_v3", g.id }
 
 // Service implements Verifier.
-func (g *GeetestV3) Service() string { return g.endpoint }
+func (g *GeetestV3) Service() string { return g.service }
 
 // Fingerprint implements Verifier.
 func (g *GeetestV3) Fingerprint() [32]byte { return g.fingerprint }
@@ -153,9 +185,9 @@ func (g *GeetestV3) Check(proof Proof, _ time.Time, _ time.Duration) Verdict {
 
 const adviceRelation = "captcha_key may not be the key of captcha_id, or the page uses another captcha: compare both with GeeTest's console"
 
-// Use returns the validate. GeeTest judges by the seccode, which is made of
+// ReplayKey returns the validate. GeeTest judges by the seccode, which is made of
 // the validate alone, and may take it with any challenge.
-func (g *GeetestV3) Use(proof Proof) string { return proof[1] }
+func (g *GeetestV3) ReplayKey(proof Proof) string { return proof[1] }
 
 // Verify asks /validate.php. The fields are those that the official SDKs send;
 // geetest_validate is none of them in most, because the seccode contains it.
@@ -205,9 +237,93 @@ func md5Hex(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// geetestV3Challenge has the members that the official SDKs answer a page
+// with, in the types that the widget wants.
+type geetestV3Challenge struct {
+	widget
+	Success    int    `json:"success"`
+	GT         string `json:"gt"`
+	Challenge  string `json:"challenge"`
+	NewCaptcha bool   `json:"new_captcha"`
+}
+
+// Challenge asks /register.php for a challenge, of which each is good for one
+// widget, and derives from it what the widget gets. The parameters are those
+// of the official SDKs 3.1.
+func (g *GeetestV3) Challenge(ctx context.Context, client Client, user string) (challenge any, failure Verdict) {
+	parameters := []string{
+		"client_type", client.Type,
+		"digestmod", g.digest,
+		"gt", g.id,
+		"ip_address", client.address("unknown"),
+		"json_format", "1",
+		"sdk", sdk,
+	}
+	if user != "" {
+		parameters = append(parameters, "user_id", user)
+	}
+	var origin string
+	verdict := g.register.ask(ctx, message{query: string(encodeForm(parameters))}, func(answer object) (verdict Verdict) {
+		origin, verdict = readRegister(answer)
+		return verdict
+	})
+	switch {
+	case verdict.Err == statusError(http.StatusForbidden):
+		return nil, Verdict{Result: Misconfigured, Reason: "register_403", Advice: adviceRegister}
+	case origin == "":
+		return nil, verdict
+	}
+	return geetestV3Challenge{
+		widget:     widget{"geetest_v3", g.script.url},
+		Success:    1,
+		GT:         g.id,
+		Challenge:  g.derive(origin),
+		NewCaptcha: true,
+	}, Verdict{}
+}
+
+const adviceRegister = "GeeTest issues no challenges for captcha_id: compare it with GeeTest's console, and check that it is one of CAPTCHA v3, that GeeTest has enabled digest for it (all but md5 need that), and that endpoint serves it"
+
+// readRegister returns the challenge in an answer of /register.php, or an
+// empty one and why. It is one of
+//
+//	{"challenge": "<32 hexadecimal digits>"}
+//	{"challenge": 0}
+//	{"challenge": "0"}
+//
+// of which the latter two are what GeeTest says about ids that it does not
+// serve.
+func readRegister(answer object) (origin string, failure Verdict) {
+	challenge := answer["challenge"]
+	if challenge == "0" || challenge == json.Number("0") {
+		return "", Verdict{Result: Misconfigured, Reason: "register_0", Advice: adviceRegister}
+	}
+	if origin, ok := challenge.(string); ok && hex32(origin) {
+		return origin, Verdict{}
+	}
+	return "", unexpected("challenge")
+}
+
+// derive returns what the widget gets for a challenge of GeeTest's.
+func (g *GeetestV3) derive(origin string) string {
+	switch g.digest {
+	case "sha256":
+		sum := sha256.Sum256([]byte(origin + g.key))
+		return hex.EncodeToString(sum[:])
+	case "hmac-sha256":
+		return hex.EncodeToString(hmacSHA256([]byte(g.key), origin))
+	}
+	return md5Hex(origin + g.key)
+}
+
+// Sources implements Verifier.
+func (g *GeetestV3) Sources() map[string][]string { return g.script.sources(geetestV3Sources) }
+
+var geetestV3Sources = geetestSources("*.geetest.com", "*.geevisit.com", "dn-staticdown.qbox.me")
+
 // Interface guards
 var (
-	_ Verifier              = (*GeetestV3)(nil)
+	_ Challenger            = (*GeetestV3)(nil)
 	_ caddy.Module          = (*GeetestV3)(nil)
 	_ caddy.Provisioner     = (*GeetestV3)(nil)
 	_ caddyfile.Unmarshaler = (*GeetestV3)(nil)

@@ -107,17 +107,17 @@ func TestGeetestV3Answers(t *testing.T) {
 		{`{"status":"fail"}`, Rejected, "status_fail"},
 		{`{"status":"fail","seccode":"c6d0002491cee7bd0d495162b9a47cb7"}`, Rejected, "status_fail"},
 
-		{`{}`, Unknown, reasonAnswer},
-		{`{"status":"success"}`, Unknown, reasonAnswer},
-		{`{"status":true}`, Unknown, reasonAnswer},
-		{`{"seccode":false}`, Unknown, reasonAnswer},
-		{`{"seccode":true}`, Unknown, reasonAnswer},
-		{`{"seccode":null}`, Unknown, reasonAnswer},
-		{`{"seccode":0}`, Unknown, reasonAnswer},
-		{`{"seccode":["c6d0002491cee7bd0d495162b9a47cb7"]}`, Unknown, reasonAnswer},
-		{`{"seccode":{}}`, Unknown, reasonAnswer},
-		{`{"Seccode":"c6d0002491cee7bd0d495162b9a47cb7"}`, Unknown, reasonAnswer},
-		{`{"challenge":"c6d0002491cee7bd0d495162b9a47cb7"}`, Unknown, reasonAnswer},
+		{`{}`, Unknown, ReasonAnswer},
+		{`{"status":"success"}`, Unknown, ReasonAnswer},
+		{`{"status":true}`, Unknown, ReasonAnswer},
+		{`{"seccode":false}`, Unknown, ReasonAnswer},
+		{`{"seccode":true}`, Unknown, ReasonAnswer},
+		{`{"seccode":null}`, Unknown, ReasonAnswer},
+		{`{"seccode":0}`, Unknown, ReasonAnswer},
+		{`{"seccode":["c6d0002491cee7bd0d495162b9a47cb7"]}`, Unknown, ReasonAnswer},
+		{`{"seccode":{}}`, Unknown, ReasonAnswer},
+		{`{"Seccode":"c6d0002491cee7bd0d495162b9a47cb7"}`, Unknown, ReasonAnswer},
+		{`{"challenge":"c6d0002491cee7bd0d495162b9a47cb7"}`, Unknown, ReasonAnswer},
 	} {
 		expectJudged(t, judgeV3, c.answer, c.result, c.reason)
 	}
@@ -198,10 +198,10 @@ func TestGeetestV3ChecksTheRelationWithMD5Only(t *testing.T) {
 
 func TestGeetestV3Use(t *testing.T) {
 	v := newV3(t, "", 0)
-	if got := v.Use(Proof{"other", v3Proof[1], "other"}); got != v.Use(v3Proof) {
+	if got := v.ReplayKey(Proof{"other", v3Proof[1], "other"}); got != v.ReplayKey(v3Proof) {
 		t.Errorf("another challenge and seccode make it %q", got)
 	}
-	if v.Use(with(v3Proof, 1, "x")) == v.Use(v3Proof) {
+	if v.ReplayKey(with(v3Proof, 1, "x")) == v.ReplayKey(v3Proof) {
 		t.Error("another validate is the same use")
 	}
 }

@@ -22,34 +22,42 @@ func init() { caddy.RegisterModule(GeetestV4{}) }
 // GeetestV4 verifies proofs of GeeTest CAPTCHA v4 ("adaptive CAPTCHA"), as in
 // GeeTest's page "Deploy server" (docs.geetest.com/gt4/deploy/server).
 //
-// The texts take Caddy's global placeholders such as {env.NAME} and
-// {file./path}, which are replaced once, when the configuration is loaded.
+// The options captcha_id, captcha_key, endpoint and script take Caddy's global
+// placeholders such as `{env.NAME}` and `{file./path}`, which are replaced
+// once, when the configuration is loaded. One that is not set is an error then.
 type GeetestV4 struct {
-	// CaptchaID is the captcha's id in GeeTest's console. Required.
+	// The captcha's id in GeeTest's console, 32 characters. Required.
 	CaptchaID string `json:"captcha_id,omitempty"`
 
-	// CaptchaKey is the key of that id. Required. It never leaves this
-	// process.
+	// The key of the captcha_id, 32 characters, from the same console.
+	// Required. It never leaves this process.
 	CaptchaKey string `json:"captcha_key,omitempty"`
 
-	// Endpoint is where /validate is served: https, or http to a loopback
-	// address. Default: https://gcaptcha4.geetest.com
+	// The URL under which GeeTest serves /validate. It must be https, or http
+	// to a loopback address, without a query.
+	// Default: `https://gcaptcha4.geetest.com`
 	Endpoint string `json:"endpoint,omitempty"`
 
-	// Script is the URL of the widget's script, from which browsers load it:
-	// https, or http of a loopback address.
-	// Default: https://static.geetest.com/v4/gt4.js
+	// The URL from which browsers load the widget's script. It must be https,
+	// or http of a loopback address, without a query.
+	// Default: `https://static.geetest.com/v4/gt4.js`
 	Script string `json:"script,omitempty"`
 
-	// Timeout bounds the call to GeeTest. Default: 5s
+	// How long the call to GeeTest may take in all. It must be positive.
+	// Default: `5s`
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	id, key     string
-	endpoint    string
+	service     string
 	validate    api
 	script      script
 	fingerprint [32]byte
 }
+
+const (
+	geetestV4Service = "https://gcaptcha4.geetest.com"
+	geetestV4Script  = "https://static.geetest.com/v4/gt4.js"
+)
 
 var geetestV4Parts = parts{
 	{Parameter{Name: "lot_number", Header: "Captcha-Lot-Number", MaxLength: 64}, isLotNumber},
@@ -80,7 +88,7 @@ func (g *GeetestV4) Provision(caddy.Context) error {
 	); err != nil {
 		return err
 	}
-	endpoint, err := setting.Endpoint("endpoint", g.Endpoint, "https://gcaptcha4.geetest.com")
+	endpoint, err := setting.Endpoint("endpoint", g.Endpoint, geetestV4Service)
 	if err != nil {
 		return err
 	}
@@ -91,7 +99,7 @@ func (g *GeetestV4) Provision(caddy.Context) error {
 	if g.script, err = newScript(g.Script, geetestV4Script); err != nil {
 		return err
 	}
-	g.endpoint = endpoint.String()
+	g.service = endpoint.String()
 	// GeeTest recommends to have the id in the URL, where its logs show it.
 	at := under(endpoint, "validate")
 	at.RawQuery = url.Values{"captcha_id": {g.id}}.Encode()
@@ -101,11 +109,30 @@ func (g *GeetestV4) Provision(caddy.Context) error {
 	return nil
 }
 
+// UnmarshalCaddyfile sets up the verifier from Caddyfile tokens. Syntax:
+//
+//	geetest_v4 {
+//		captcha_id  <id>
+//		captcha_key <key>
+//		endpoint    <url>      # https://gcaptcha4.geetest.com
+//		script      <url>      # https://static.geetest.com/v4/gt4.js
+//		timeout     <duration> # 5s
+//	}
+func (g *GeetestV4) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return unmarshal(d, []option{
+		{"captcha_id", "the captcha's id in GeeTest's console", required, textTo(&g.CaptchaID)},
+		{"captcha_key", "the key of the captcha_id", required, textTo(&g.CaptchaKey)},
+		{"endpoint", expectedURL, !required, serviceTo(&g.Endpoint)},
+		{"script", expectedScript, !required, scriptTo(&g.Script)},
+		{"timeout", expectedDuration, !required, durationTo(&g.Timeout)},
+	})
+}
+
 // Captcha returns "geetest_v4" and the captcha id.
 func (g *GeetestV4) Captcha() (provider, id string) { return "geetest_v4", g.id }
 
 // Service implements Verifier.
-func (g *GeetestV4) Service() string { return g.endpoint }
+func (g *GeetestV4) Service() string { return g.service }
 
 // Fingerprint implements Verifier.
 func (g *GeetestV4) Fingerprint() [32]byte { return g.fingerprint }
@@ -136,9 +163,9 @@ func (g *GeetestV4) Check(proof Proof, now time.Time, maxAge time.Duration) Verd
 	return Verdict{}
 }
 
-// Use returns the lot_number in lower case. GeeTest may not tell the cases
+// ReplayKey returns the lot_number in lower case. GeeTest may not tell the cases
 // apart, and makes a lot_number for one solved captcha only.
-func (g *GeetestV4) Use(proof Proof) string { return strings.ToLower(proof[0]) }
+func (g *GeetestV4) ReplayKey(proof Proof) string { return strings.ToLower(proof[0]) }
 
 // Verify asks /validate.
 func (g *GeetestV4) Verify(ctx context.Context, proof Proof, _ Client) Verdict {
@@ -242,7 +269,7 @@ var geetestV4Reasons = map[string]Verdict{
 // geetestV4Codes are the codes of GeeTest's page "Error code, server", without
 // the minus sign.
 var geetestV4Codes = map[string]Verdict{
-	"50000": {Reason: reasonService, Err: errors.New("GeeTest answered with code -50000 (runtime error)")},
+	"50000": {Reason: ReasonService, Err: errors.New("GeeTest answered with code -50000 (runtime error)")},
 	"50001": {Result: Rejected, Reason: "code_50001"}, // illegal risk_type
 	"50002": {Result: Rejected, Reason: "code_50002"}, // param decrypt error
 	"50003": {Result: Replayed, Reason: "code_50003"}, // illegal verify: a repeated one
@@ -263,9 +290,25 @@ var geetestV4Codes = map[string]Verdict{
 	"50308": {Result: Rejected, Reason: "code_50308"}, // payload used
 }
 
+// geetestV4Challenge has the names of GeeTest's page "API reference, web".
+type geetestV4Challenge struct {
+	widget
+	CaptchaID string `json:"captcha_id"`
+}
+
+// Challenge returns the captcha id. The v4 widget gets all else from GeeTest.
+func (g *GeetestV4) Challenge(context.Context, Client, string) (challenge any, failure Verdict) {
+	return geetestV4Challenge{widget{"geetest_v4", g.script.url}, g.id}, Verdict{}
+}
+
+// Sources implements Verifier.
+func (g *GeetestV4) Sources() map[string][]string { return g.script.sources(geetestV4Sources) }
+
+var geetestV4Sources = geetestSources("*.geetest.com", "*.geevisit.com", "*.gsensebot.com", "dn-staticdown.qbox.me")
+
 // Interface guards
 var (
-	_ Verifier              = (*GeetestV4)(nil)
+	_ Challenger            = (*GeetestV4)(nil)
 	_ caddy.Module          = (*GeetestV4)(nil)
 	_ caddy.Provisioner     = (*GeetestV4)(nil)
 	_ caddyfile.Unmarshaler = (*GeetestV4)(nil)

@@ -79,7 +79,7 @@ func TestGeetestV4Answers(t *testing.T) {
 		{`{"status":"success","result":"fail","reason":""}`, Rejected, "reason_other"},
 		{`{"status":"success","result":"fail"}`, Rejected, "reason_other"},
 		{`{"result":"fail","captcha_args":null}`, Rejected, "reason_other"},
-		{`{"status":"success","result":"fail","reason":null}`, Unknown, reasonAnswer},
+		{`{"status":"success","result":"fail","reason":null}`, Unknown, ReasonAnswer},
 
 		{`{"status":"error","code":"-50005","msg":"illegal gen_time","desc":{"type":"defined error"}}`, Rejected, "code_50005"},
 		{`{"status":"error","code":"50005"}`, Rejected, "code_50005"},
@@ -90,35 +90,35 @@ func TestGeetestV4Answers(t *testing.T) {
 		{`{"status":"error","code":"-99999"}`, Rejected, "code_other"},
 		{`{"status":"error","code":-50005.0}`, Rejected, "code_other"},
 		{`{"status":"error","code":""}`, Rejected, "code_other"},
-		{`{"status":"error","code":null}`, Unknown, reasonAnswer},
-		{`{"status":"error","code":["-50005"]}`, Unknown, reasonAnswer},
-		{`{"status":"error"}`, Unknown, reasonAnswer},
-		{`{"status":"error","result":"success"}`, Unknown, reasonAnswer},
+		{`{"status":"error","code":null}`, Unknown, ReasonAnswer},
+		{`{"status":"error","code":["-50005"]}`, Unknown, ReasonAnswer},
+		{`{"status":"error"}`, Unknown, ReasonAnswer},
+		{`{"status":"error","result":"success"}`, Unknown, ReasonAnswer},
 
-		{`{}`, Unknown, reasonAnswer},
-		{`{"status":"success"}`, Unknown, reasonAnswer},
-		{`{"status":"Success","result":"success"}`, Unknown, reasonAnswer},
-		{`{"status":"","result":"success"}`, Unknown, reasonAnswer},
-		{`{"status":null,"result":"success"}`, Unknown, reasonAnswer},
-		{`{"status":true,"result":"success"}`, Unknown, reasonAnswer},
-		{`{"status":["success"],"result":"success"}`, Unknown, reasonAnswer},
-		{`{"status":{},"result":{}}`, Unknown, reasonAnswer},
-		{`{"status":"success","result":"SUCCESS"}`, Unknown, reasonAnswer},
-		{`{"status":"success","result":"success "}`, Unknown, reasonAnswer},
-		{`{"status":"success","result":true}`, Unknown, reasonAnswer},
-		{`{"status":"success","result":1}`, Unknown, reasonAnswer},
-		{`{"status":"success","Result":"success"}`, Unknown, reasonAnswer},
-		{`{"data":{"status":"success","result":"success"}}`, Unknown, reasonAnswer},
-		{`{"result":"success","Status":"error"}`, Unknown, reasonAnswer},
-		{`{"result":"success","Reason":"x"}`, Unknown, reasonAnswer},
-		{`{"result":"success","Captcha_Args":{}}`, Unknown, reasonAnswer},
-		{`{"result":"success","captcha_args":{"LOT_NUMBER":"4dc3cfc2cdff448cad8d13107198d474"}}`, Unknown, reasonAnswer},
-		{`{"result":"success","captcha_args":null}`, Unknown, reasonAnswer},
-		{`{"result":"success","captcha_args":[]}`, Unknown, reasonAnswer},
-		{`{"result":"success","captcha_args":"{}"}`, Unknown, reasonAnswer},
-		{`{"result":"success","captcha_args":{"lot_number":null}}`, Unknown, reasonAnswer},
-		{`{"result":"success","captcha_args":{"lot_number":1}}`, Unknown, reasonAnswer},
-		{`{"result":"success","reason":null}`, Unknown, reasonAnswer},
+		{`{}`, Unknown, ReasonAnswer},
+		{`{"status":"success"}`, Unknown, ReasonAnswer},
+		{`{"status":"Success","result":"success"}`, Unknown, ReasonAnswer},
+		{`{"status":"","result":"success"}`, Unknown, ReasonAnswer},
+		{`{"status":null,"result":"success"}`, Unknown, ReasonAnswer},
+		{`{"status":true,"result":"success"}`, Unknown, ReasonAnswer},
+		{`{"status":["success"],"result":"success"}`, Unknown, ReasonAnswer},
+		{`{"status":{},"result":{}}`, Unknown, ReasonAnswer},
+		{`{"status":"success","result":"SUCCESS"}`, Unknown, ReasonAnswer},
+		{`{"status":"success","result":"success "}`, Unknown, ReasonAnswer},
+		{`{"status":"success","result":true}`, Unknown, ReasonAnswer},
+		{`{"status":"success","result":1}`, Unknown, ReasonAnswer},
+		{`{"status":"success","Result":"success"}`, Unknown, ReasonAnswer},
+		{`{"data":{"status":"success","result":"success"}}`, Unknown, ReasonAnswer},
+		{`{"result":"success","Status":"error"}`, Unknown, ReasonAnswer},
+		{`{"result":"success","Reason":"x"}`, Unknown, ReasonAnswer},
+		{`{"result":"success","Captcha_Args":{}}`, Unknown, ReasonAnswer},
+		{`{"result":"success","captcha_args":{"LOT_NUMBER":"4dc3cfc2cdff448cad8d13107198d474"}}`, Unknown, ReasonAnswer},
+		{`{"result":"success","captcha_args":null}`, Unknown, ReasonAnswer},
+		{`{"result":"success","captcha_args":[]}`, Unknown, ReasonAnswer},
+		{`{"result":"success","captcha_args":"{}"}`, Unknown, ReasonAnswer},
+		{`{"result":"success","captcha_args":{"lot_number":null}}`, Unknown, ReasonAnswer},
+		{`{"result":"success","captcha_args":{"lot_number":1}}`, Unknown, ReasonAnswer},
+		{`{"result":"success","reason":null}`, Unknown, ReasonAnswer},
 	} {
 		expectJudged(t, judgeV4, c.answer, c.result, c.reason)
 	}
@@ -140,7 +140,7 @@ func TestGeetestV4Codes(t *testing.T) {
 		case !known:
 			result, reason = Rejected, "code_other"
 		case result == Unknown:
-			reason = reasonService
+			reason = ReasonService
 		}
 		for _, spelling := range []string{digits, "-" + digits, `"` + digits + `"`, `"-` + digits + `"`} {
 			verdict := judged([]byte(`{"status":"error","code":`+spelling+`,"msg":"x"}`), judgeV4)
@@ -242,13 +242,13 @@ func TestGeetestV4ProofsExpireBeforeTheirClaim(t *testing.T) {
 
 func TestGeetestV4Use(t *testing.T) {
 	v := newV4(t, "", 0)
-	use := v.Use(v4Proof)
+	use := v.ReplayKey(v4Proof)
 	for i, value := range []string{strings.ToUpper(v4Proof[0]), "other", "other", "1"} {
-		if got := v.Use(with(v4Proof, i, value)); got != use {
+		if got := v.ReplayKey(with(v4Proof, i, value)); got != use {
 			t.Errorf("another %s makes it %q, not %q", v.Parameters()[i].Name, got, use)
 		}
 	}
-	if got := v.Use(with(v4Proof, 0, "4dc3cfc2cdff448cad8d13107198d474")); got == use {
+	if got := v.ReplayKey(with(v4Proof, 0, "4dc3cfc2cdff448cad8d13107198d474")); got == use {
 		t.Error("another lot_number is the same use")
 	}
 }

@@ -189,5 +189,5 @@ func integer(value any) (int64, bool) {
 // unexpected is the verdict on an answer with a member that is missing, of a
 // wrong type or of a value that the protocol does not have.
 func unexpected(member string) Verdict {
-	return Verdict{Reason: reasonAnswer, Err: errors.New("the answer's " + member + " is not the protocol's")}
+	return Verdict{Reason: ReasonAnswer, Err: errors.New("the answer's " + member + " is not the protocol's")}
 }

@@ -165,7 +165,7 @@ func TestNoDamagedAnswerPasses(t *testing.T) {
 					if (verdict.Result == Passed) != mayPass && (i == 0 || verdict.Result != Risky) {
 						t.Errorf("%s %s: %v, in %s", path, change, verdict.Result, text)
 					}
-					if repeated && verdict.Reason != reasonAnswer {
+					if repeated && verdict.Reason != ReasonAnswer {
 						t.Errorf("%s %s: %v %q, in %s", path, change, verdict.Result, verdict.Reason, text)
 					}
 				})

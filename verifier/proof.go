@@ -48,7 +48,7 @@ func (ps parts) parameters() []Parameter {
 // cannot be genuine, and the zero Verdict otherwise.
 func (ps parts) check(proof Proof) Verdict {
 	if len(proof) != len(ps) {
-		return malformed("proof")
+		return malformed(ReasonProof)
 	}
 	for i, p := range ps {
 		if len(proof[i]) > p.MaxLength || !p.shape(proof[i]) {
@@ -62,4 +62,4 @@ func malformed(name string) Verdict { return Verdict{Result: Malformed, Reason: 
 
 // offline is the verdict on a proof that the widget makes by itself when it
 // cannot reach its provider. Everyone can make one.
-var offline = Verdict{Result: Rejected, Reason: "offline"}
+var offline = Verdict{Result: Rejected, Reason: ReasonOffline}

@@ -10,7 +10,7 @@ import (
 )
 
 // scripted returns a verifier with a script; none is the default.
-func scripted(t *testing.T, id, script string) Verifier {
+func scripted(t *testing.T, id, script string) Challenger {
 	t.Helper()
 	config := configs[id]
 	if script != "" {
@@ -19,7 +19,7 @@ func scripted(t *testing.T, id, script string) Verifier {
 	return load(t, id, config)
 }
 
-func load(t testing.TB, id, config string) Verifier {
+func load(t testing.TB, id, config string) Challenger {
 	t.Helper()
 	v := module(t, id, config)
 	if err := v.(caddy.Provisioner).Provision(caddy.Context{}); err != nil {
@@ -31,7 +31,7 @@ func load(t testing.TB, id, config string) Verifier {
 func TestSourcesAreWhatTheWidgetsNeed(t *testing.T) {
 	intl := set(t, configs["tencent"], "site", `"intl"`)
 	for name, c := range map[string]struct {
-		v    Verifier
+		v    Challenger
 		want map[string]string
 	}{
 		"geetest_v3": {scripted(t, "geetest_v3", ""), map[string]string{

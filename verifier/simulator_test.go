@@ -73,5 +73,5 @@ func TestTheSimulatorsRefusalsAreMisconfigurations(t *testing.T) {
 	}
 	sim.Fail(simulator.Fault{Path: simulator.V3RegisterPath, Kind: simulator.Respond, Status: http.StatusServiceUnavailable})
 	_, failure := digesting(t, "md5", server.URL).Challenge(t.Context(), testClient, testUser)
-	expect(t, failure, Unknown, reasonHTTPStatus)
+	expect(t, failure, Unknown, ReasonHTTPStatus)
 }

@@ -27,61 +27,67 @@ func init() { caddy.RegisterModule(Tencent{}) }
 // console, and an API key, from Cloud Access Management (CAM). Of the latter
 // the policy QcloudCaptchaFullAccess is all that it needs.
 //
-// The texts but site take Caddy's global placeholders such as {env.NAME} and
-// {file./path}, which are replaced once, when the configuration is loaded.
+// The options captcha_app_id, app_secret_key, secret_id, secret_key, endpoint
+// and script take Caddy's global placeholders such as `{env.NAME}` and
+// `{file./path}`, which are replaced once, when the configuration is loaded.
+// One that is not set is an error then.
 type Tencent struct {
-	// Site is where the account is: cn (cloud.tencent.com) or intl
+	// Where the account is: `cn` (cloud.tencent.com) or `intl`
 	// (tencentcloud.com). The two have different keys, endpoints and scripts.
 	// Required.
 	Site string `json:"site,omitempty"`
 
-	// CaptchaAppID is the CaptchaAppId, a number. Required.
+	// The CaptchaAppId in the captcha console, a positive number. Required.
 	CaptchaAppID string `json:"captcha_app_id,omitempty"`
 
-	// AppSecretKey is the AppSecretKey of the CaptchaAppId. Required.
+	// The AppSecretKey of the captcha_app_id, from the same console. Tencent
+	// gets it with every call. Required.
 	AppSecretKey string `json:"app_secret_key,omitempty"`
 
-	// SecretID is the SecretId of the API key. Required.
+	// The SecretId of an API key of the same account, from Cloud Access
+	// Management (CAM). It begins with letters. Required.
 	SecretID string `json:"secret_id,omitempty"`
 
-	// SecretKey is the SecretKey of the API key. Required. It never leaves
-	// this process.
+	// The SecretKey of the secret_id. Required. It never leaves this process.
 	SecretKey string `json:"secret_key,omitempty"`
 
-	// Endpoint is the API's URL: https, or http to a loopback address.
-	// Default: https://captcha.tencentcloudapi.com for cn,
-	// https://captcha.intl.tencentcloudapi.com for intl
+	// The URL of Tencent Cloud's API. It must be https, or http to a loopback
+	// address, without a query.
+	// Default: `https://captcha.tencentcloudapi.com` for the site `cn`,
+	// `https://captcha.intl.tencentcloudapi.com` for `intl`
 	Endpoint string `json:"endpoint,omitempty"`
 
-	// Script is the URL of the widget's script, from which browsers load it:
-	// https, or http of a loopback address.
-	// Default: https://turing.captcha.qcloud.com/TJCaptcha.js for cn,
-	// https://ca.turing.captcha.qcloud.com/TJNCaptcha-global.js for intl
+	// The URL from which browsers load the widget's script. It must be https,
+	// or http of a loopback address, without a query.
+	// Default: `https://turing.captcha.qcloud.com/TJCaptcha.js` for the site
+	// `cn`, `https://ca.turing.captcha.qcloud.com/TJNCaptcha-global.js` for
+	// `intl`
 	Script string `json:"script,omitempty"`
 
-	// EncryptAppID gives the widget the CaptchaAppId encrypted as well
-	// ("aidEncrypted"), with cbc or gcm. Without it Tencent takes no widget
-	// once "CaptchaAppid forced check" is on in the captcha console.
-	// Default: off
+	// The cipher, `cbc` or `gcm`, with which the widget gets the
+	// captcha_app_id encrypted as well ("aidEncrypted"). Without it Tencent
+	// accepts no widget once "CaptchaAppid forced check" is on in the captcha
+	// console. Default: off
 	EncryptAppID string `json:"encrypt_app_id,omitempty"`
 
-	// EncryptAppIDTTL is how long an encrypted CaptchaAppId is good for, from
-	// 1s to 24h. It starts when the page asks for it, and must not be over
-	// before the widget is solved. Default: 24h
+	// How long an encrypted captcha_app_id is valid, from `1s` to `24h`. It
+	// counts from when the page asks for it, and has to last until the widget
+	// is solved. Default: `24h`
 	EncryptAppIDTTL caddy.Duration `json:"encrypt_app_id_ttl,omitempty"`
 
-	// MaxScore is the highest Score, 0 to 100, that passes; higher ones are
-	// more like a bot. With it, an answer without a Score is no answer.
-	// Default: Score is not looked at
+	// The highest Score that passes, from 0 to 100. A higher one is more like
+	// a bot, and refused as risky. Accounts that get no Score cannot use it:
+	// it would refuse everybody. Default: the Score is not looked at
 	MaxScore *int `json:"max_score,omitempty"`
 
-	// Timeout bounds the call to Tencent. Default: 5s
+	// How long the call to Tencent may take in all. It must be positive.
+	// Default: `5s`
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	appID       uint64
 	appSecret   string
 	signer      *tc3
-	endpoint    string
+	service     string
 	describe    api
 	script      script
 	appIDCipher *appIDCipher // nil: off
@@ -90,6 +96,13 @@ type Tencent struct {
 }
 
 var tencentSites = []string{"cn", "intl"}
+
+const (
+	tencentService     = "https://captcha.tencentcloudapi.com"
+	tencentServiceIntl = "https://captcha.intl.tencentcloudapi.com"
+	tencentScript      = "https://turing.captcha.qcloud.com/TJCaptcha.js"
+	tencentScriptIntl  = "https://ca.turing.captcha.qcloud.com/TJNCaptcha-global.js"
+)
 
 var tencentParts = parts{
 	{Parameter{Name: "ticket", Header: "Captcha-Ticket", MaxLength: 1024}, printable},
@@ -132,11 +145,11 @@ func (t *Tencent) Provision(caddy.Context) error {
 	if t.appID, err = strconv.ParseUint(appID, 10, 64); err != nil || t.appID == 0 {
 		return errors.New("captcha_app_id must be a positive number: the CaptchaAppId of the captcha console")
 	}
-	defaultEndpoint, defaultScript := "https://captcha.tencentcloudapi.com", tencentScript
+	defaultService, defaultScript := tencentService, tencentScript
 	if t.Site == "intl" {
-		defaultEndpoint, defaultScript = "https://captcha.intl.tencentcloudapi.com", tencentScriptIntl
+		defaultService, defaultScript = tencentServiceIntl, tencentScriptIntl
 	}
-	endpoint, err := setting.Endpoint("endpoint", t.Endpoint, defaultEndpoint)
+	endpoint, err := setting.Endpoint("endpoint", t.Endpoint, defaultService)
 	if err != nil {
 		return err
 	}
@@ -157,7 +170,7 @@ func (t *Tencent) Provision(caddy.Context) error {
 		}
 		maxScore = strconv.Itoa(*t.MaxScore)
 	}
-	t.endpoint = endpoint.String()
+	t.service = endpoint.String()
 	t.describe = newAPI(http.MethodPost, endpoint, tencentHeader, timeout)
 	t.now = time.Now
 	t.fingerprint = fingerprint("tencent", t.Site, strconv.FormatUint(t.appID, 10), t.appSecret,
@@ -173,13 +186,58 @@ func checkScore(score int) error {
 	return nil
 }
 
+// UnmarshalCaddyfile sets up the verifier from Caddyfile tokens. Syntax:
+//
+//	tencent {
+//		site           cn|intl
+//		captcha_app_id <number>
+//		app_secret_key <key>
+//		secret_id      <id>
+//		secret_key     <key>
+//		endpoint       <url>           # by site
+//		script         <url>           # by site: TJCaptcha.js, TJNCaptcha-global.js
+//		encrypt_app_id cbc|gcm [<ttl>] # off; ttl 24h
+//		max_score      <0-100>         # unset: Score is not looked at
+//		timeout        <duration>      # 5s
+//	}
+func (t *Tencent) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return unmarshal(d, []option{
+		{"site", strings.Join(tencentSites, " or "), required, choiceTo(&t.Site, tencentSites)},
+		{"captcha_app_id", "the CaptchaAppId of the captcha console", required, textTo(&t.CaptchaAppID)},
+		{"app_secret_key", "the AppSecretKey of the captcha_app_id", required, textTo(&t.AppSecretKey)},
+		{"secret_id", "the SecretId of an API key", required, textTo(&t.SecretID)},
+		{"secret_key", "the SecretKey of the secret_id", required, textTo(&t.SecretKey)},
+		{"endpoint", expectedURL, !required, serviceTo(&t.Endpoint)},
+		{"script", expectedScript, !required, scriptTo(&t.Script)},
+		{"encrypt_app_id", "cbc or gcm, and perhaps a duration from 1s to 24h", !required, append(choiceTo(&t.EncryptAppID, appIDCipherModes), ttlTo(&t.EncryptAppIDTTL)...)},
+		{"max_score", "a number from 0 to 100", !required, scoreTo(&t.MaxScore)},
+		{"timeout", expectedDuration, !required, durationTo(&t.Timeout)},
+	})
+}
+
+func ttlTo(to *caddy.Duration) setters {
+	return setters{func(argument string) bool {
+		duration, err := caddy.ParseDuration(argument)
+		*to = caddy.Duration(duration)
+		return err == nil && checkTTL(duration) == nil
+	}}
+}
+
+func scoreTo(to **int) setters {
+	return setters{func(argument string) bool {
+		score, err := strconv.Atoi(argument)
+		*to = &score
+		return err == nil && checkScore(score) == nil
+	}}
+}
+
 // Captcha returns "tencent" and the CaptchaAppId.
 func (t *Tencent) Captcha() (provider, id string) {
 	return "tencent", strconv.FormatUint(t.appID, 10)
 }
 
 // Service implements Verifier.
-func (t *Tencent) Service() string { return t.endpoint }
+func (t *Tencent) Service() string { return t.service }
 
 // Fingerprint implements Verifier.
 func (t *Tencent) Fingerprint() [32]byte { return t.fingerprint }
@@ -202,11 +260,11 @@ func (t *Tencent) Check(proof Proof, _ time.Time, _ time.Duration) Verdict {
 	return Verdict{}
 }
 
-// Use returns the letters and digits of the ticket but the last two. A ticket
+// ReplayKey returns the letters and digits of the ticket but the last two. A ticket
 // is base64, of which the last characters have bits to spare, so that several
 // spellings can be one ticket. The randstr is left out, because whoever has
 // the ticket can make up any.
-func (t *Tencent) Use(proof Proof) string {
+func (t *Tencent) ReplayKey(proof Proof) string {
 	use := strings.Map(func(r rune) rune {
 		if '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' {
 			return r
@@ -256,68 +314,63 @@ func (t *Tencent) header(body []byte) http.Header {
 	return header
 }
 
-// judge decides on an answer, which is one of
-//
-//	{"Response": {"CaptchaCode": 1, "CaptchaMsg": "OK", "EvilLevel": 0, "Score": 12, …, "RequestId": "…"}}
-//	{"Response": {"Error": {"Code": "AuthFailure.SignatureFailure", "Message": "…"}, "RequestId": "…"}}
-//
-// The CaptchaCode alone does not decide: an invisible captcha gives malicious
-// clients a ticket too and says so in EvilLevel only. Where EvilLevel is null
-// or missing Tencent has not judged the client, as with a visible captcha, for
-// which the CaptchaCode is all there is. A Score is not in all answers either.
-func (t *Tencent) judge(answer object) Verdict {
-	response, ok := answer["Response"].(object)
-	if !ok {
-		return unexpected("Response")
-	}
-	apiError, failed := response["Error"]
-	captchaCode, decided := response["CaptchaCode"]
-	switch {
-	case failed && decided, !failed && !decided:
-		return unexpected("Response")
-	case failed:
-		return t.judgeError(apiError)
-	}
-	code, ok := integer(captchaCode)
-	switch {
-	case !ok:
-		return unexpected("CaptchaCode")
-	case code != 1:
-		return judgeCaptchaCode(code)
-	}
-	return t.judgeRisk(response)
+// tencentChallenge has the names of the widget's options, where there are.
+type tencentChallenge struct {
+	widget
+	CaptchaAppID     string `json:"captcha_app_id"`
+	Site             string `json:"site"`
+	AidEncrypted     string `json:"aidEncrypted,omitempty"`
+	AidEncryptedType string `json:"aidEncryptedType,omitempty"`
 }
 
-// judgeRisk decides on a proof that is genuine.
-func (t *Tencent) judgeRisk(response object) Verdict {
-	evilLevel, judged, ok := nullableInteger(response, "EvilLevel")
-	if !ok {
-		return unexpected("EvilLevel")
+// Challenge returns the CaptchaAppId, and that once more encrypted if so
+// configured. The widget gets all else from Tencent.
+func (t *Tencent) Challenge(context.Context, Client, string) (challenge any, failure Verdict) {
+	_, appID := t.Captcha()
+	c := tencentChallenge{widget: widget{"tencent", t.script.url}, CaptchaAppID: appID, Site: t.Site}
+	if t.appIDCipher != nil {
+		c.AidEncrypted, c.AidEncryptedType = t.appIDCipher.encrypt(appID, t.now()), t.appIDCipher.mode
 	}
-	verdict := Verdict{Result: Passed}
-	score, scored, ok := nullableInteger(response, "Score")
-	if ok = ok && (!scored || 0 <= score && score <= 100); ok && scored {
-		verdict.Score, verdict.HasScore = int(score), true
-	}
-	switch {
-	case judged && evilLevel == 100:
-		verdict.Result, verdict.Reason = Risky, "evil_level"
-	case t.MaxScore == nil:
-	case !ok:
-		return unexpected("Score")
-	case !scored:
-		return Verdict{Result: Misconfigured, Reason: "no_score", Advice: adviceNoScore}
-	case verdict.Score > *t.MaxScore:
-		verdict.Result, verdict.Reason = Risky, "score"
-	}
-	return verdict
+	return c, Verdict{}
 }
 
-const adviceNoScore = "Tencent gives this account no Score, without which max_score lets nobody through: remove max_score, or ask Tencent for scores"
+// Sources implements Verifier.
+func (t *Tencent) Sources() map[string][]string {
+	if t.Site == "intl" {
+		return t.script.sources(tencentSourcesIntl)
+	}
+	return t.script.sources(tencentSources)
+}
+
+// Tencent documents no hosts. These are those that sites with a policy of
+// their own list, the two sites of Tencent's told apart.
+var (
+	tencentSources     = tencentSourcesOf("turing.captcha.qcloud.com")
+	tencentSourcesIntl = tencentSourcesOf("ca.turing.captcha.qcloud.com")
+)
+
+func tencentSourcesOf(host string) map[string][]string {
+	const (
+		files    = "*.captcha.gtimg.com"
+		fallback = "www.tycaptcha.com"
+		jQuery   = "cloudcache.tencentcs.com" // of the older scripts
+		risk     = "rce.tencentrio.com"
+		device   = "www.turingfraud.net"
+	)
+	return map[string][]string{
+		"script-src":  {host, files, fallback, jQuery},
+		"style-src":   {host, files, "'unsafe-inline'"},
+		"img-src":     {host, files, "data:"},
+		"font-src":    {host, files, "data:"},
+		"connect-src": {host, files, fallback, risk, device},
+		"frame-src":   {host, files, fallback},
+		"worker-src":  {"blob:"},
+	}
+}
 
 // Interface guards
 var (
-	_ Verifier              = (*Tencent)(nil)
+	_ Challenger            = (*Tencent)(nil)
 	_ caddy.Module          = (*Tencent)(nil)
 	_ caddy.Provisioner     = (*Tencent)(nil)
 	_ caddyfile.Unmarshaler = (*Tencent)(nil)

@@ -88,32 +88,32 @@ func TestTencentAnswers(t *testing.T) {
 		{response(`"CaptchaCode":1,"EvilLevel":null`), Passed, ""},
 		{response(`"CaptchaCode":8,"EvilLevel":null`), Expired, "captcha_code_8"},
 
-		{response(`"CaptchaCode":1,"EvilLevel":"0"`), Unknown, reasonAnswer},
-		{response(`"CaptchaCode":1,"evilLevel":100`), Unknown, reasonAnswer}, // to some readers it is there
-		{response(`"CaptchaCode":1,"EvilLevel":100.0`), Unknown, reasonAnswer},
-		{response(`"CaptchaCode":1,"EvilLevel":false`), Unknown, reasonAnswer},
-		{response(`"CaptchaCode":"1","EvilLevel":0`), Unknown, reasonAnswer},
-		{response(`"CaptchaCode":1.0,"EvilLevel":0`), Unknown, reasonAnswer},
-		{response(`"CaptchaCode":1e0,"EvilLevel":0`), Unknown, reasonAnswer},
-		{response(`"CaptchaCode":true,"EvilLevel":0`), Unknown, reasonAnswer},
-		{response(`"CaptchaCode":null,"EvilLevel":0`), Unknown, reasonAnswer},
-		{response(`"CaptchaCode":[1],"EvilLevel":0`), Unknown, reasonAnswer},
-		{response(`"captchaCode":1,"EvilLevel":0`), Unknown, reasonAnswer},
-		{response(`"EvilLevel":0`), Unknown, reasonAnswer},
-		{response(`"CaptchaCode":1,"EvilLevel":0,"Error":null`), Unknown, reasonAnswer},
-		{response(`"CaptchaCode":1,"EvilLevel":0,"Error":{}`), Unknown, reasonAnswer},
-		{response(`"CaptchaCode":1,"EvilLevel":0,"Error":{"Code":"AuthFailure","Message":""}`), Unknown, reasonAnswer},
-		{response(`"Error":null`), Unknown, reasonAnswer},
-		{response(`"Error":"AuthFailure"`), Unknown, reasonAnswer},
-		{response(`"Error":{"Message":"AuthFailure"}`), Unknown, reasonAnswer},
-		{response(`"Error":{"Code":9}`), Unknown, reasonAnswer},
-		{`{}`, Unknown, reasonAnswer},
-		{`{"Response":null}`, Unknown, reasonAnswer},
-		{`{"Response":{}}`, Unknown, reasonAnswer},
-		{`{"Response":[{"CaptchaCode":1,"EvilLevel":0}]}`, Unknown, reasonAnswer},
-		{`{"response":{"CaptchaCode":1,"EvilLevel":0}}`, Unknown, reasonAnswer},
-		{`{"CaptchaCode":1,"EvilLevel":0}`, Unknown, reasonAnswer},
-		{`{"response":"1","evil_level":"0","err_msg":"OK"}`, Unknown, reasonAnswer},
+		{response(`"CaptchaCode":1,"EvilLevel":"0"`), Unknown, ReasonAnswer},
+		{response(`"CaptchaCode":1,"evilLevel":100`), Unknown, ReasonAnswer}, // to some readers it is there
+		{response(`"CaptchaCode":1,"EvilLevel":100.0`), Unknown, ReasonAnswer},
+		{response(`"CaptchaCode":1,"EvilLevel":false`), Unknown, ReasonAnswer},
+		{response(`"CaptchaCode":"1","EvilLevel":0`), Unknown, ReasonAnswer},
+		{response(`"CaptchaCode":1.0,"EvilLevel":0`), Unknown, ReasonAnswer},
+		{response(`"CaptchaCode":1e0,"EvilLevel":0`), Unknown, ReasonAnswer},
+		{response(`"CaptchaCode":true,"EvilLevel":0`), Unknown, ReasonAnswer},
+		{response(`"CaptchaCode":null,"EvilLevel":0`), Unknown, ReasonAnswer},
+		{response(`"CaptchaCode":[1],"EvilLevel":0`), Unknown, ReasonAnswer},
+		{response(`"captchaCode":1,"EvilLevel":0`), Unknown, ReasonAnswer},
+		{response(`"EvilLevel":0`), Unknown, ReasonAnswer},
+		{response(`"CaptchaCode":1,"EvilLevel":0,"Error":null`), Unknown, ReasonAnswer},
+		{response(`"CaptchaCode":1,"EvilLevel":0,"Error":{}`), Unknown, ReasonAnswer},
+		{response(`"CaptchaCode":1,"EvilLevel":0,"Error":{"Code":"AuthFailure","Message":""}`), Unknown, ReasonAnswer},
+		{response(`"Error":null`), Unknown, ReasonAnswer},
+		{response(`"Error":"AuthFailure"`), Unknown, ReasonAnswer},
+		{response(`"Error":{"Message":"AuthFailure"}`), Unknown, ReasonAnswer},
+		{response(`"Error":{"Code":9}`), Unknown, ReasonAnswer},
+		{`{}`, Unknown, ReasonAnswer},
+		{`{"Response":null}`, Unknown, ReasonAnswer},
+		{`{"Response":{}}`, Unknown, ReasonAnswer},
+		{`{"Response":[{"CaptchaCode":1,"EvilLevel":0}]}`, Unknown, ReasonAnswer},
+		{`{"response":{"CaptchaCode":1,"EvilLevel":0}}`, Unknown, ReasonAnswer},
+		{`{"CaptchaCode":1,"EvilLevel":0}`, Unknown, ReasonAnswer},
+		{`{"response":"1","evil_level":"0","err_msg":"OK"}`, Unknown, ReasonAnswer},
 	} {
 		expectJudged(t, judge, c.answer, c.result, c.reason)
 	}
@@ -134,14 +134,14 @@ func TestTencentScores(t *testing.T) {
 		{score(0), `,"Score":0`, Passed, ""},
 		{score(0), `,"Score":1`, Risky, "score"},
 		{score(100), `,"Score":100`, Passed, ""},
-		{score(100), `,"Score":101`, Unknown, reasonAnswer},
-		{score(50), `,"Score":-1`, Unknown, reasonAnswer},
+		{score(100), `,"Score":101`, Unknown, ReasonAnswer},
+		{score(50), `,"Score":-1`, Unknown, ReasonAnswer},
 		{score(50), ``, Misconfigured, "no_score"},
-		{score(50), `,"score":1`, Unknown, reasonAnswer},
+		{score(50), `,"score":1`, Unknown, ReasonAnswer},
 		{score(50), `,"Score":null`, Misconfigured, "no_score"},
-		{score(50), `,"Score":"1"`, Unknown, reasonAnswer},
-		{score(50), `,"Score":1.5`, Unknown, reasonAnswer},
-		{score(50), `,"Score":18446744073709551617`, Unknown, reasonAnswer},
+		{score(50), `,"Score":"1"`, Unknown, ReasonAnswer},
+		{score(50), `,"Score":1.5`, Unknown, ReasonAnswer},
+		{score(50), `,"Score":18446744073709551617`, Unknown, ReasonAnswer},
 	} {
 		v := newTencent(t, "", 0)
 		v.MaxScore = c.max
@@ -222,7 +222,7 @@ func TestTencentCheck(t *testing.T) {
 func TestTencentUse(t *testing.T) {
 	v := newTencent(t, "", 0)
 	ticket := tencentProof[0] // ends in GH*
-	if got := v.Use(tencentProof); got != "tr03EXAMPLETICKET0123456789ABCDEF" {
+	if got := v.ReplayKey(tencentProof); got != "tr03EXAMPLETICKET0123456789ABCDEF" {
 		t.Errorf("the use is %q", got)
 	}
 	for name, proof := range map[string]Proof{
@@ -232,7 +232,7 @@ func TestTencentUse(t *testing.T) {
 		"the other alphabet": with(tencentProof, 0, strings.NewReplacer("-", "+", "_", "/").Replace(ticket)),
 		"spare bits":         with(tencentProof, 0, strings.Replace(ticket, "GH*", "xy*", 1)),
 	} {
-		if got := v.Use(proof); got != v.Use(tencentProof) {
+		if got := v.ReplayKey(proof); got != v.ReplayKey(tencentProof) {
 			t.Errorf("another spelling (%s) makes it %q", name, got)
 		}
 	}
@@ -240,11 +240,11 @@ func TestTencentUse(t *testing.T) {
 		"case":    with(tencentProof, 0, strings.ToLower(ticket)),
 		"content": with(tencentProof, 0, strings.Replace(ticket, "0", "1", 1)),
 	} {
-		if v.Use(proof) == v.Use(tencentProof) {
+		if v.ReplayKey(proof) == v.ReplayKey(tencentProof) {
 			t.Errorf("another ticket (%s) is the same use", name)
 		}
 	}
-	if got := v.Use(Proof{strings.Repeat("*", 32), "@"}); got != "" {
+	if got := v.ReplayKey(Proof{strings.Repeat("*", 32), "@"}); got != "" {
 		t.Errorf("the use of no letters is %q", got)
 	}
 }

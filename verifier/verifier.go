@@ -13,14 +13,15 @@ import (
 )
 
 // Verifier checks proofs with one captcha of one provider. Its methods are
-// safe for concurrent use.
+// safe for concurrent use. A verifier with a widget is a [Challenger], too.
+// The package verifiertest tests what is said here.
 type Verifier interface {
-	// Captcha names the provider ("geetest_v3", "geetest_v4", "tencent") and
-	// the captcha id or CaptchaAppId at that provider. Neither is secret.
+	// Captcha names the provider, such as "geetest_v4", and the captcha's id
+	// there. Neither is secret.
 	Captcha() (provider, id string)
 
-	// Service is the URL of the service that proofs are checked with: the
-	// option endpoint. It is not secret.
+	// Service is the URL of the service that proofs are checked with. It is
+	// not secret.
 	Service() string
 
 	// Fingerprint is a digest over the provider and everything that a verdict
@@ -31,24 +32,33 @@ type Verifier interface {
 	Fingerprint() [32]byte
 
 	// Parameters describes the parts of a proof, in the order in which a
-	// Proof holds them.
+	// Proof holds them. They do not depend on the configuration: it is called
+	// before the verifier is provisioned, too.
 	Parameters() []Parameter
 
 	// Check judges a proof as far as that is possible without the provider,
-	// so that junk never costs a call. maxAge is the age beyond which a proof
-	// that carries its own time is Expired. The zero Verdict, Unknown, means
-	// that the provider has to be asked.
+	// so that junk never costs a call. The proof may be of any length and
+	// hold any bytes. maxAge is the age beyond which a proof that carries its
+	// own time is Expired. The zero Verdict, Unknown, means that the provider
+	// has to be asked.
 	Check(proof Proof, now time.Time, maxAge time.Duration) Verdict
 
-	// Use returns what makes the proof single-use, the same for every
-	// spelling of it that the provider might accept. It is only meaningful
-	// for a proof that Check let through.
-	Use(proof Proof) string
+	// ReplayKey returns what makes the proof single-use, the same for every
+	// spelling of it that the provider might accept. It is only called with a
+	// proof that Check let through.
+	ReplayKey(proof Proof) string
 
-	// Verify asks the provider. It returns within the configured timeout and
-	// never retries a call that may have been delivered: the provider would
-	// call the second one a replay.
+	// Verify asks the provider about a proof that Check let through. It
+	// returns within the configured timeout and never retries a call that may
+	// have been delivered: the provider would call the second one a replay.
 	Verify(ctx context.Context, proof Proof, client Client) Verdict
+}
+
+// Challenger is a Verifier whose provider has a widget, which this module can
+// show on a page. Proofs of a Verifier that is none come from elsewhere, such
+// as an app.
+type Challenger interface {
+	Verifier
 
 	// Challenge returns what a page needs to show the widget, as a value that
 	// encoding/json encodes: an object with at least the provider's name
@@ -56,11 +66,11 @@ type Verifier interface {
 	// has to be asked for it, user, if not empty, tells it this client from
 	// others; it must not show who the client is. If there is no challenge,
 	// nil comes with a failure that says why: Unknown, Overloaded or
-	// Misconfigured.
+	// Misconfigured. Otherwise the failure is the zero Verdict.
 	Challenge(ctx context.Context, client Client, user string) (challenge any, failure Verdict)
 
 	// Sources returns what the Content-Security-Policy of a page with the
-	// widget has to allow: sources by directive.
+	// widget has to allow: sources by directive. The map is the caller's.
 	Sources() map[string][]string
 }
 
@@ -138,8 +148,36 @@ var resultNames = [...]string{
 	Misconfigured: "misconfigured",
 }
 
-// String returns the lower-case name of the result, as used in metrics.
-func (r Result) String() string { return resultNames[r] }
+// String returns the lower-case name of the result, as used in metrics. A
+// value that is none of the results is unknown.
+func (r Result) String() string {
+	if int(r) >= len(resultNames) {
+		r = Unknown
+	}
+	return resultNames[r]
+}
+
+// The reasons of a verdict that all providers share.
+const (
+	// The next six are those of Unknown. The first four are about the call.
+	ReasonTimeout    = "timeout"     // no whole answer within the timeout
+	ReasonConnection = "connection"  // no connection, or it broke
+	ReasonTLS        = "tls"         // no trusted TLS connection
+	ReasonHTTPStatus = "http_status" // a status that the protocol does not have
+	ReasonAnswer     = "answer"      // an answer that is not the protocol's
+	ReasonService    = "service"     // the provider says that its service failed
+
+	// ReasonRateLimited is that of Overloaded.
+	ReasonRateLimited = "rate_limited"
+
+	// ReasonOffline is that of Rejected for a proof that the widget makes by
+	// itself when it cannot reach its provider. Everyone can make one.
+	ReasonOffline = "offline"
+
+	// ReasonProof is that of Malformed for a proof with too few or too many
+	// parts. Otherwise it is the name of the parameter.
+	ReasonProof = "proof"
+)
 
 // Verdict is the outcome of checking one proof.
 type Verdict struct {
@@ -147,10 +185,10 @@ type Verdict struct {
 
 	// Reason says in one short word or code why, from a fixed set: it goes
 	// into answers, logs and placeholders and never holds text that a client
-	// or provider chose. For Unknown it is timeout, connection, tls,
-	// http_status, answer (which is not the protocol's) or service (which the
-	// provider says has failed); for Malformed the parameter's name; for what
-	// a provider said, its own code as far as it is a known one.
+	// or provider chose. It is one of the constants above, for Malformed the
+	// name of a parameter, for what a provider said its own code as far as
+	// that is a known one. It consists of at most 40 letters, digits, "_",
+	// "." and "-". Passed has none.
 	Reason string
 
 	// Score is the provider's risk score, 0 to 100, where HasScore is true.

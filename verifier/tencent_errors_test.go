@@ -23,7 +23,7 @@ func TestTencentCaptchaCodes(t *testing.T) {
 		case result == Passed:
 			reason = ""
 		case result == Unknown:
-			reason = reasonService
+			reason = ReasonService
 		}
 		expectJudged(t, judge, response(fmt.Sprintf(`"CaptchaCode":%d,"CaptchaMsg":"OK","EvilLevel":0`, code)), result, reason)
 	}
@@ -37,18 +37,18 @@ func TestTencentErrors(t *testing.T) {
 		reason  string
 		advises string // what the advice names
 	}{
-		{"InternalError", Unknown, reasonService, ""},
-		{"InternalError.UnknownError", Unknown, reasonService, ""},
-		{"ServiceUnavailable", Unknown, reasonService, ""},
-		{"ResourceUnavailable", Unknown, reasonService, ""},
-		{"ResourceUnavailable.Any", Unknown, reasonService, ""},
-		{"FailedOperation", Unknown, reasonService, ""},
+		{"InternalError", Unknown, ReasonService, ""},
+		{"InternalError.UnknownError", Unknown, ReasonService, ""},
+		{"ServiceUnavailable", Unknown, ReasonService, ""},
+		{"ResourceUnavailable", Unknown, ReasonService, ""},
+		{"ResourceUnavailable.Any", Unknown, ReasonService, ""},
+		{"FailedOperation", Unknown, ReasonService, ""},
 
-		{"RequestLimitExceeded", Overloaded, reasonRateLimited, ""},
-		{"RequestLimitExceeded.IPLimitExceeded", Overloaded, reasonRateLimited, ""},
-		{"RequestLimitExceeded.UinLimitExceeded", Overloaded, reasonRateLimited, ""},
-		{"RequestLimitExceeded.GlobalRegionUinLimitExceeded", Overloaded, reasonRateLimited, ""},
-		{"LimitExceeded", Overloaded, reasonRateLimited, ""},
+		{"RequestLimitExceeded", Overloaded, ReasonRateLimited, ""},
+		{"RequestLimitExceeded.IPLimitExceeded", Overloaded, ReasonRateLimited, ""},
+		{"RequestLimitExceeded.UinLimitExceeded", Overloaded, ReasonRateLimited, ""},
+		{"RequestLimitExceeded.GlobalRegionUinLimitExceeded", Overloaded, ReasonRateLimited, ""},
+		{"LimitExceeded", Overloaded, ReasonRateLimited, ""},
 
 		{"AuthFailure.SecretIdNotFound", Misconfigured, "AuthFailure.SecretIdNotFound", "secret_id is not known"},
 		{"AuthFailure.InvalidSecretId", Misconfigured, "AuthFailure.InvalidSecretId", "secret_id is not known"},

@@ -7,6 +7,65 @@ import (
 	"strings"
 )
 
+// judge decides on an answer, which is one of
+//
+//	{"Response": {"CaptchaCode": 1, "CaptchaMsg": "OK", "EvilLevel": 0, "Score": 12, …, "RequestId": "…"}}
+//	{"Response": {"Error": {"Code": "AuthFailure.SignatureFailure", "Message": "…"}, "RequestId": "…"}}
+//
+// The CaptchaCode alone does not decide: an invisible captcha gives malicious
+// clients a ticket too and says so in EvilLevel only. Where EvilLevel is null
+// or missing Tencent has not judged the client, as with a visible captcha, for
+// which the CaptchaCode is all there is. A Score is not in all answers either.
+func (t *Tencent) judge(answer object) Verdict {
+	response, ok := answer["Response"].(object)
+	if !ok {
+		return unexpected("Response")
+	}
+	apiError, failed := response["Error"]
+	captchaCode, decided := response["CaptchaCode"]
+	switch {
+	case failed && decided, !failed && !decided:
+		return unexpected("Response")
+	case failed:
+		return t.judgeError(apiError)
+	}
+	code, ok := integer(captchaCode)
+	switch {
+	case !ok:
+		return unexpected("CaptchaCode")
+	case code != 1:
+		return judgeCaptchaCode(code)
+	}
+	return t.judgeRisk(response)
+}
+
+// judgeRisk decides on a proof that is genuine.
+func (t *Tencent) judgeRisk(response object) Verdict {
+	evilLevel, judged, ok := nullableInteger(response, "EvilLevel")
+	if !ok {
+		return unexpected("EvilLevel")
+	}
+	verdict := Verdict{Result: Passed}
+	score, scored, ok := nullableInteger(response, "Score")
+	if ok = ok && (!scored || 0 <= score && score <= 100); ok && scored {
+		verdict.Score, verdict.HasScore = int(score), true
+	}
+	switch {
+	case judged && evilLevel == 100:
+		verdict.Result, verdict.Reason = Risky, "evil_level"
+	case t.MaxScore == nil:
+	case !ok:
+		return unexpected("Score")
+	case !scored:
+		return Verdict{Result: Misconfigured, Reason: "no_score", Advice: adviceNoScore}
+	case verdict.Score > *t.MaxScore:
+		verdict.Result, verdict.Reason = Risky, "score"
+	}
+	return verdict
+}
+
+const adviceNoScore = "Tencent gives this account no Score, without which max_score lets nobody through: remove max_score, or ask Tencent for scores"
+
 // captchaCodes are the values of CaptchaCode other than 1 (passed) that
 // Tencent documents or once did. Those that judgeCaptchaCode does not name
 // say, for one reason or another, that the ticket is no good. That includes 16
@@ -29,7 +88,7 @@ func judgeCaptchaCode(code int64) Verdict {
 	case 100: // appid-secretkey-ticket mismatch
 		verdict.Advice = advicePair
 	case 26: // system busy
-		return Verdict{Reason: reasonService, Err: errors.New("Tencent answered with CaptchaCode 26 (internal error)")}
+		return Verdict{Reason: ReasonService, Err: errors.New("Tencent answered with CaptchaCode 26 (internal error)")}
 	}
 	return verdict
 }
@@ -109,9 +168,9 @@ func (t *Tencent) judgeError(apiError any) Verdict {
 	verdict := Verdict{Result: known.result, Reason: known.class, Advice: known.advice}
 	switch {
 	case known.result == Unknown:
-		verdict.Reason, verdict.Err = reasonService, errors.New("Tencent answered with the error "+known.class)
+		verdict.Reason, verdict.Err = ReasonService, errors.New("Tencent answered with the error "+known.class)
 	case known.result == Overloaded:
-		verdict.Reason = reasonRateLimited
+		verdict.Reason = ReasonRateLimited
 	case known.advice == adviceSecretID && strings.Trim(t.signer.secretID, "0123456789") == "":
 		verdict.Advice = adviceAppID
 	}
