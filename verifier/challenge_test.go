@@ -207,29 +207,6 @@ func TestGeetestV3SaysWhatMayBeWrongWithAnID(t *testing.T) {
 	}
 }
 
-// What a browser gets holds no key, nor would it help to find one.
-func TestChallengesHoldNoKey(t *testing.T) {
-	tencent := set(t, configs["tencent"], "encrypt_app_id", `"cbc"`)
-	tencent = set(t, tencent, "endpoint", `"http://127.0.0.1:1"`)
-	for _, v := range []Challenger{
-		newV3(t, answering(t, http.StatusOK, registerPass), forever), newV4(t, "", 0), newTencent(t, "", 0),
-		load(t, "tencent", tencent),
-		provisioned(t, &Tencent{Site: "intl", CaptchaAppID: appID, AppSecretKey: appSecret, SecretID: secretID, SecretKey: secretKey, EncryptAppID: "gcm"}),
-	} {
-		challenge, failure := v.Challenge(t.Context(), testClient, testUser)
-		text, err := json.Marshal(challenge)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seen := fmt.Sprintf("%s %+v %#v %+v", text, challenge, challenge, failure)
-		for _, secret := range []string{v3Key, v4Key, appSecret, secretID, secretKey, "CANARY", testUser, testClient.IP.String(), origin} {
-			if strings.Contains(seen, secret) {
-				t.Errorf("%s holds %s", seen, secret)
-			}
-		}
-	}
-}
-
 // Challenges that are asked for at once are different calls, and what they
 // share is not written to. (That the race detector is silent is half of it.)
 func TestParallelCallsShareTheirRequestSafely(t *testing.T) {

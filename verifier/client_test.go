@@ -2,22 +2,21 @@ package verifier
 
 import (
 	"bufio"
+	"context"
 	"crypto/x509"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
-
-func TestAnAnswerOfTheProviderPasses(t *testing.T) {
-	forEach(t, func(t *testing.T, s subject) {
-		expect(t, s.verify(t, answering(t, http.StatusOK, s.pass), forever), Passed, "")
-	})
-}
 
 func TestConnectionsAreReused(t *testing.T) {
 	const parallel = 64
@@ -50,26 +49,6 @@ func TestConnectionsAreReused(t *testing.T) {
 	}
 }
 
-func TestCookiesAreNotKept(t *testing.T) {
-	endpoint := serving(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Cookie") != "" {
-			t.Error("a cookie was sent")
-		}
-		http.SetCookie(w, &http.Cookie{Name: "a", Value: "b", Path: "/"})
-		_, _ = io.WriteString(w, v3Pass)
-	})
-	v := newV3(t, endpoint, forever)
-	for range 2 {
-		expect(t, v.Verify(t.Context(), v3Proof, testClient), Passed, "")
-	}
-}
-
-func TestProxiesOfTheEnvironmentAreIgnored(t *testing.T) {
-	if transport.Proxy != nil {
-		t.Error("the transport has a proxy")
-	}
-}
-
 func TestRequestsOfferNoCompressionAndNoIdempotencyKey(t *testing.T) {
 	forEach(t, func(t *testing.T, s subject) {
 		expect(t, s.verify(t, serving(t, func(w http.ResponseWriter, r *http.Request) {
@@ -81,53 +60,6 @@ func TestRequestsOfferNoCompressionAndNoIdempotencyKey(t *testing.T) {
 			_, _ = io.WriteString(w, s.pass)
 		}), forever), Passed, "")
 	})
-}
-
-// A server that closes a kept-alive connection once it has read the request is
-// the case in which net/http sends some requests again. The one for a
-// challenge it may: that spends nothing.
-func TestADeliveredCallIsNotRepeated(t *testing.T) {
-	forEach(t, func(t *testing.T, s subject) {
-		var received atomic.Int32
-		address := listening(t, func(conn net.Conn) {
-			reader := bufio.NewReader(conn)
-			for {
-				request, err := http.ReadRequest(reader)
-				if err != nil {
-					return
-				}
-				_, _ = io.Copy(io.Discard, request.Body)
-				if received.Add(1) > 1 {
-					return
-				}
-				_, _ = io.WriteString(conn, httpOK(s.pass))
-			}
-		})
-		v := s.new(t, "http://"+address, forever)
-		expect(t, v.Verify(t.Context(), s.proof, testClient), Passed, "")
-		expect(t, v.Verify(t.Context(), s.proof, testClient), Unknown, ReasonConnection)
-		want := int32(2)
-		if s.name == register {
-			want = 3
-		}
-		if n := received.Load(); n != want {
-			t.Errorf("2 calls were received %d times, want %d", n, want)
-		}
-	})
-}
-
-func TestARedirectGetsNothing(t *testing.T) {
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		forEach(t, func(t *testing.T, s subject) {
-			target := serving(t, func(http.ResponseWriter, *http.Request) {
-				t.Error("the redirect was followed")
-			})
-			endpoint := serving(t, func(w http.ResponseWriter, r *http.Request) {
-				http.Redirect(w, r, target, status)
-			})
-			expect(t, s.verify(t, endpoint, forever), Unknown, ReasonHTTPStatus)
-		})
-	}
 }
 
 func TestTLSIsVerifiedAndNeverHTTP2(t *testing.T) {
@@ -193,4 +125,85 @@ func TestProofsAreEncodedNotInjected(t *testing.T) {
 
 func httpOK(body string) string {
 	return "HTTP/1.1 200 OK\r\nContent-Length: " + itoa(len(body)) + "\r\n\r\n" + body
+}
+
+var (
+	discard = log.New(io.Discard, "", 0)
+	itoa    = strconv.Itoa
+)
+
+// request reads a request to its end.
+func request(conn net.Conn) {
+	if r, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+		_, _ = io.Copy(io.Discard, r.Body)
+	}
+}
+
+// stall reads until the other side gives up.
+func stall(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+
+// Beyond 64 KiB of headers no answer is waited for, not even a good one.
+func TestHeadersAreReadWithinBounds(t *testing.T) {
+	header := "Header: " + long(1000) + "\r\n"
+	for name, answer := range map[string]string{
+		"one answer":      "HTTP/1.1 200 OK\r\n" + strings.Repeat(header, 70),
+		"interim answers": strings.Repeat("HTTP/1.1 103 Early Hints\r\n"+header+"\r\n", 70) + "HTTP/1.1 200 OK\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			forEach(t, func(t *testing.T, s subject) {
+				endpoint := "http://" + listening(t, func(conn net.Conn) {
+					request(conn)
+					_, _ = io.WriteString(conn, answer+"\r\n"+s.pass)
+				})
+				expect(t, s.verify(t, endpoint, forever), Unknown, ReasonConnection)
+			})
+		})
+	}
+}
+
+// A dial goes on when the call that wanted it is over, so it has bounds of its
+// own.
+func TestAStalledHandshakeEndsByItself(t *testing.T) {
+	defer func(timeout time.Duration) { handshakeTimeout = timeout }(handshakeTimeout)
+	handshakeTimeout = brief
+	_, err := dialTLS(context.Background(), "tcp", listening(t, stall))
+	expect(t, failure(t.Context(), err), Unknown, ReasonTimeout)
+}
+
+func TestABrokenHandshakeIsATLSFailure(t *testing.T) {
+	faults := map[string]func(net.Conn){
+		"closed": func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) },
+		"not TLS": func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1))
+			_, _ = io.WriteString(c, httpOK(v4Pass))
+			stall(c)
+		},
+		"alert": func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1))
+			_, _ = c.Write([]byte{21, 3, 3, 0, 2, 2, 40}) // fatal, handshake_failure
+			stall(c)
+		},
+	}
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			forEach(t, func(t *testing.T, s subject) {
+				expect(t, s.verify(t, "https://"+listening(t, fault), forever), Unknown, ReasonTLS)
+			})
+		})
+	}
+}
+
+func TestAnAnswerMayBeSoLong(t *testing.T) {
+	forEach(t, func(t *testing.T, s subject) {
+		longest := s.pass + strings.Repeat(" ", maxAnswer-len(s.pass))
+		expect(t, s.verify(t, answering(t, http.StatusOK, longest), forever), Passed, "")
+		expect(t, s.verify(t, answering(t, http.StatusOK, longest+" "), forever), Unknown, ReasonAnswer)
+	})
+}
+
+func TestTheErrorNamesTheStatus(t *testing.T) {
+	verdict := subjects[1].verify(t, answering(t, http.StatusBadGateway, ""), forever)
+	if verdict.Err == nil || verdict.Err.Error() != "HTTP status 502" {
+		t.Errorf("the error is %v", verdict.Err)
+	}
 }

@@ -116,24 +116,6 @@ func TestTheDefaultScriptIsNoSourceOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestSourcesBelongToTheCaller(t *testing.T) {
-	for id := range configs {
-		v := scripted(t, id, "")
-		for directive, sources := range v.Sources() {
-			for i := range sources {
-				sources[i] = "*"
-			}
-			_ = append(sources, "*")
-			delete(v.Sources(), directive)
-		}
-		for directive, sources := range scripted(t, id, "").Sources() {
-			if slices.Contains(sources, "*") {
-				t.Errorf("%s of %s was changed to %q", directive, id, sources)
-			}
-		}
-	}
-}
-
 // What a host can be in a URL can be more than a host in a policy.
 func TestAScriptsHostIsNothingButAHost(t *testing.T) {
 	for _, host := range []string{
