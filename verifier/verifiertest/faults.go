@@ -155,7 +155,7 @@ func vacant(t testing.TB) string {
 // A service that never stops sending is not read to the end. It gets rid of no
 // more than a verifier reads, and what the buffers between them hold.
 func (s *suite) testFloods(t *testing.T, c call) {
-	const all, most = 1 << 30, 1 << 27
+	const all, most = 1 << 28, 1 << 26
 	block := strings.Repeat(" ", 1<<16)
 	header := "A: " + strings.Repeat("a", 1000) + "\r\n"
 	for name, flood := range map[string]struct{ begin, again string }{
