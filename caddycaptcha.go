@@ -237,6 +237,9 @@ func (c *Captcha) makeGate(ctx caddy.Context) (*gate.Gate, error) {
 	if !ok {
 		return nil, fmt.Errorf("verifier: the module %T does not implement verifier.Verifier", guest)
 	}
+	if _, ok := v.(verifier.Challenger); !ok && c.Clearance != nil {
+		return nil, errors.New("clearance needs a widget on the challenge page, and this verifier has none: remove clearance, or use another verifier")
+	}
 	if err := c.checkParameters(v.Parameters()); err != nil {
 		return nil, err
 	}

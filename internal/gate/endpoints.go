@@ -33,6 +33,9 @@ type endpoint struct {
 	// needsClearance: it is there only in policies that give clearances.
 	needsClearance bool
 
+	// needsWidget: it is there only if the verifier has a widget.
+	needsWidget bool
+
 	// public: pages of other origins may load it, and it says nothing about
 	// the client.
 	public bool
@@ -44,7 +47,7 @@ var (
 )
 
 var endpoints = map[string]endpoint{
-	endpointChallenge: {methods: reads, serve: (*Gate).serveChallenge},
+	endpointChallenge: {methods: reads, serve: (*Gate).serveChallenge, needsWidget: true},
 	endpointVerify:    {methods: writes, serve: (*Gate).serveVerify, needsClearance: true},
 	endpointPage:      {methods: reads, serve: (*Gate).servePage, needsClearance: true},
 	endpointScript:    {methods: reads, serve: (*Gate).serveScript, public: true},
@@ -56,7 +59,7 @@ func (g *Gate) ServeEndpoint(w http.ResponseWriter, r *http.Request, name string
 	e, ok := endpoints[name]
 	closeUnread(w.Header(), r, name != endpointVerify && r.ContentLength != 0)
 	switch {
-	case !ok, e.needsClearance && g.issuer == nil:
+	case !ok, e.needsClearance && g.issuer == nil, e.needsWidget && g.challenger == nil:
 		writeProblem(w, r, problem{Status: http.StatusNotFound, Detail: "There is no such endpoint."})
 	case !slices.Contains(e.methods, r.Method):
 		w.Header().Set("Allow", strings.Join(e.methods, ", "))
@@ -112,7 +115,7 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer visit.Release(true) // each counts
-	challenge, failure := g.Verifier.Challenge(r.Context(), client, g.userID(request.ClientPrefix(client.IP)))
+	challenge, failure := g.challenger.Challenge(r.Context(), client, g.userID(request.ClientPrefix(client.IP)))
 	if challenge == nil {
 		d, gone := left(r.Context())
 		if !gone {

@@ -80,6 +80,7 @@ type ClearanceOptions struct {
 type Gate struct {
 	Options
 
+	challenger  verifier.Challenger // nil: the verifier has no widget
 	provider    string
 	captchaID   string
 	fingerprint [32]byte
@@ -131,6 +132,7 @@ func New(o Options) *Gate {
 		alarm:       Throttled(o.Logger),
 	}
 	g.provider, g.captchaID = o.Verifier.Captcha()
+	g.challenger, _ = o.Verifier.(verifier.Challenger)
 	g.onRequest = intake{
 		gate:      g,
 		extractor: o.OnRequest,

@@ -137,7 +137,7 @@ func (g *Gate) writePage(w http.ResponseWriter, r *http.Request, status int, dat
 			page = nil
 		}
 	}
-	browser.SetHeader(w.Header(), browser.CSP(data.Nonce, g.Verifier.Sources()))
+	browser.SetHeader(w.Header(), browser.CSP(data.Nonce, g.challenger.Sources()))
 	w.WriteHeader(status)
 	write(w, page)
 }

@@ -138,7 +138,7 @@ func fate(result verifier.Result) flight.Fate {
 // claimKey is the proof's key in the replay cache: the same for every spelling
 // of the proof, every policy and every site with the captcha.
 func (g *Gate) claimKey(proof verifier.Proof) cache.Key {
-	sum := digest.Of("claim", g.provider, g.captchaID, g.Verifier.Use(proof))
+	sum := digest.Of("claim", g.provider, g.captchaID, g.Verifier.ReplayKey(proof))
 	return cache.Key(sum[:16])
 }
 
