@@ -1,8 +1,12 @@
 package verifier
 
 import (
+	"encoding/base64"
 	"io"
+	"math/rand/v2"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -246,5 +250,63 @@ func TestTencentUse(t *testing.T) {
 	}
 	if got := v.ReplayKey(Proof{strings.Repeat("*", 32), "@"}); got != "" {
 		t.Errorf("the use of no letters is %q", got)
+	}
+}
+
+// However a ticket's bytes are written in base64, and whatever lies between
+// the characters, it is one key: the letters and digits but the last two.
+// Tickets of other bytes have other keys unless they differ there only. The
+// rule has one gap: a last character with bits to spare that is written as "-"
+// or "_" in place of a letter or digit makes the key one character shorter.
+func TestTencentReplayKeysAreThoseOfTheBytes(t *testing.T) {
+	v := newTencent(t, "", 0)
+	random := rand.New(rand.NewPCG(1, 2))
+	key := func(ticket string) string {
+		proof := Proof{ticket, "@" + strconv.Itoa(random.IntN(1000))}
+		if verdict := v.Check(proof, time.Time{}, 0); verdict != (Verdict{}) {
+			t.Fatalf("the check of %s says %+v", ticket, verdict)
+		}
+		return v.ReplayKey(proof)
+	}
+	for range 2000 {
+		data := make([]byte, 48+random.IntN(60))
+		for i := range data {
+			data[i] = byte(random.Uint32())
+		}
+		ticket := base64.RawURLEncoding.EncodeToString(data)
+		want := key(ticket)
+		letters := regexp.MustCompile(`[^0-9A-Za-z]`).ReplaceAllString(ticket, "")
+		if want != letters[:len(letters)-2] {
+			t.Fatalf("%s has the key %s", ticket, want)
+		}
+		spellings := []string{
+			base64.URLEncoding.EncodeToString(data), base64.StdEncoding.EncodeToString(data), base64.RawStdEncoding.EncodeToString(data), ticket + "**",
+		}
+		const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+		last := len(ticket) - 1
+		for i := range len(alphabet) { // in the last character there may be bits to spare
+			other := ticket[:last] + alphabet[i:i+1]
+			decoded, err := base64.RawURLEncoding.DecodeString(other)
+			if err == nil && slices.Equal(decoded, data) {
+				spellings = append(spellings, other)
+			}
+		}
+		at := random.IntN(len(ticket))
+		spellings = append(spellings, ticket[:at]+"!"+ticket[at:])
+		for _, spelling := range spellings {
+			bare := strings.TrimRight(spelling, "=*")
+			gap := strings.ContainsAny(ticket[last:]+bare[len(bare)-1:], "-_+/")
+			if got := key(spelling); got != want && !gap {
+				t.Fatalf("%s has the key %s, and %s has %s", ticket, want, spelling, got)
+			}
+		}
+		changed := []byte(ticket)
+		at = random.IntN(len(ticket) - 4)
+		for changed[at] == ticket[at] {
+			changed[at] = "ABab01"[random.IntN(6)]
+		}
+		if key(string(changed)) == want {
+			t.Fatalf("%s and %s have one key", ticket, changed)
+		}
 	}
 }
