@@ -80,7 +80,7 @@ func (*problems) make(g *Gate, d Decision) []byte {
 		Proof:     cmp.Or(d.proof, d.Outcome.Proof),
 	}
 	if d.Reason == reasonTarget { // which no captcha cures
-		p.Detail, p.Challenge, p.Proof = "The target of this request is neither a path nor a URL with one.", "", ""
+		p.Detail, p.Challenge, p.Proof = "The target of this request is neither a path nor a URL with one.", "", ProofReusable
 	}
 	body, err := json.Marshal(p)
 	if err != nil {

@@ -2,7 +2,6 @@ package request
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
@@ -150,14 +149,4 @@ func namesAny(header http.Header, names []string) bool {
 		}
 	}
 	return false
-}
-
-// trimExtension is the extension that a path pattern names: the end of the
-// pattern from its last dot on, or nothing.
-func trimExtension(pattern string) string {
-	dot := strings.LastIndexByte(pattern, '.')
-	if dot < 0 || strings.ContainsAny(pattern[dot:], "/*?[\\%{") {
-		return ""
-	}
-	return strings.ToLower(pattern[dot:])
 }

@@ -56,6 +56,7 @@ var readingTests = []struct{ kind, request string }{
 	{"not path *.css", "GET /login;x.css"},
 	{"not path *.css", "GET /login%3Bx.css"},
 	{"path_regexp ^/login", "GET /;/login"},
+	{"path /login", "GET /login/%3B/..;"},
 	// The WHATWG's URL parser and PHP's.
 	{"path /login*", "GET //x/login"},
 	{"path /login*", "GET ///x/login"},
@@ -100,6 +101,7 @@ var readingTests = []struct{ kind, request string }{
 	{"path /login*", "GET /login/%2e%2e/x"},
 	{"path /login*", "GET /login//../x"},
 	{"not path /public/*", "GET /login/../public/x"},
+	{"not path /public/*", "GET /public%2F../public/x"},
 	{"path_regexp ^/login", "GET /login/../x"},
 	{"path_regexp ^/login", "GET /LOGIN/../x"},
 	// PATH_INFO.

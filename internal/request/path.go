@@ -14,14 +14,11 @@ const maxRounds = 8
 
 // readPath adds the values that an application may read a path as.
 func (s *sight) readPath(v *values[path], p path) {
-	if p.decoded == "" {
-		p = path{decoded: "/"}
-	}
 	v.add(p)
 	if !s.oddPath(p.decoded) {
 		return
 	}
-	raw, cleaned := p.escaped(), clean(p.decoded)
+	raw, cleaned := p.escaped(), clean(p.decoded) // "/" where the path is empty
 	v.add(path{decoded: cleaned, raw: s.ifEscapes(clean(raw))})
 	for _, step := range pathSteps {
 		changed := step(p.decoded)

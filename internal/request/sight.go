@@ -58,6 +58,16 @@ func (s sight) equal(other sight) bool {
 		s.slashes == other.slashes && s.repeats == other.repeats && s.writes == other.writes && slices.Equal(s.extensions, other.extensions)
 }
 
+// extensionOf returns the extension that a path pattern names: the end of the
+// pattern from its last dot on, or nothing.
+func extensionOf(pattern string) string {
+	dot := strings.LastIndexByte(pattern, '.')
+	if dot < 0 || strings.ContainsAny(pattern[dot:], "/*?[\\%{") {
+		return ""
+	}
+	return strings.ToLower(pattern[dot:])
+}
+
 // regexpExtension finds the extension in which a regular expression ends.
 var regexpExtension = regexp.MustCompile(`\\(\.\w+)[)]*\$[)]*$`)
 
@@ -73,7 +83,7 @@ func look(matcher any) sight {
 		for _, pattern := range m {
 			seen.escapes = seen.escapes || strings.Contains(pattern, "%")
 			seen.slashes = seen.slashes || strings.Contains(pattern, "//")
-			if extension := trimExtension(pattern); extension != "" {
+			if extension := extensionOf(pattern); extension != "" {
 				seen.extensions = append(seen.extensions, extension)
 			}
 		}

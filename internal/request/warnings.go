@@ -30,13 +30,12 @@ func warn(matcher any) (warnings []string) {
 			case covered(pattern, m):
 			case pattern != "/" && !strings.ContainsAny(pattern, "*?[{"):
 				add("%s is matched exactly: %[1]s/, %[1]s.php and what begins with it otherwise are not protected, and may be the same page to the application; match %[1]s*", pattern)
-			case strings.HasPrefix(pattern, "*") && trimExtension(pattern) != "":
-				add("path %s goes by how a path ends, which a client chooses: /x%[2]s/y may be the same script to the application as /x%[2]s, and so may /x without the ending; match the beginnings of the paths to protect, such as /login*", pattern, trimExtension(pattern))
+			case strings.Contains(pattern, "*") && extensionOf(pattern) != "":
+				add("path %s goes by how a path ends, which a client chooses: /x%[2]s/y may be the same script to the application as /x%[2]s, and so may /x without the ending; match the beginnings of the paths to protect, such as /login*", pattern, extensionOf(pattern))
 			}
 		}
 	case caddyhttp.MatchPathRE:
-		pattern := regexp.QuoteMeta("(?i)")
-		if !regexp.MustCompile(`^\^?` + pattern).MatchString(m.Pattern) {
+		if !strings.HasPrefix(strings.TrimPrefix(m.Pattern, "^"), "(?i)") {
 			add("path_regexp %s tells upper from lower case, which the application may not; write (?i) in front of it", m.Pattern)
 		}
 		if endsInDollar.MatchString(m.Pattern) {
@@ -82,14 +81,15 @@ var endsInDollar = regexp.MustCompile(`(^|[^\\])\$\)*$`)
 // warnVariable warns of a variable that is compared. A map in front of the
 // handler makes one out of the URI, as a placeholder does.
 func warnVariable(matcher, name string) []string {
-	placeholder, isPlaceholder := strings.CutPrefix(strings.TrimSuffix(name, "}"), "{")
-	if isPlaceholder && !clientChooses(placeholder) && strings.HasPrefix(placeholder, "http.") {
+	placeholder := strings.Trim(name, "{}")
+	switch {
+	case name != placeholder && clientChooses(placeholder):
+		return []string{fmt.Sprintf("%s %s compares what the client writes as it stands: the application may read another path out of it; match a path instead", matcher, name)}
+	case name != placeholder && strings.HasPrefix(placeholder, "http.") && !strings.HasPrefix(placeholder, "http.vars."):
 		return nil
-	}
-	if isPlaceholder && !clientChooses(placeholder) || !isPlaceholder {
+	default:
 		return []string{fmt.Sprintf("%s %s is compared: if a map or vars directive makes it out of the URI, the application may read another path than was compared; match a path instead", matcher, name)}
 	}
-	return []string{fmt.Sprintf("%s %s compares what the client writes as it stands: the application may read another path out of it; match a path instead", matcher, name)}
 }
 
 // warnNot warns of what is let out by a matcher in a `not`. What such a
