@@ -131,7 +131,7 @@ func (s *sight) differs(r *http.Request, sent *Line) bool {
 	if s.parts&queryPart != 0 && (r.URL.RawQuery != sent.URL.RawQuery || s.oddQuery(r.URL.RawQuery)) {
 		return true
 	}
-	if s.parts&(pathPart|queryPart) != 0 && namesAny(r.Header, targetHeaders[:]) {
+	if s.parts&(pathPart|queryPart|methodPart) != 0 && namesAny(r.Header, targetHeaders[:]) {
 		return true
 	}
 	if s.parts&hostPart != 0 && s.oddHost(r.Host) {

@@ -41,6 +41,7 @@ var modelKinds = []modelKind{
 	{"method PUT", "m", nil},
 	{"method GET", "m", nil},
 	{"query action=login", "q", nil},
+	{"query user_name=x", "q", nil},
 	{"not query action=view", "q", nil},
 	{"host login.example", "h", nil},
 	{"header Host login.example", "h", nil},
