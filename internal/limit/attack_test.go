@@ -268,6 +268,25 @@ func TestSlowBodies(t *testing.T) {
 	}
 }
 
+// TestTheMinimumIsLimited: those who hold the minimum only, each from another
+// address, have half of all memory in one network, and all of it together.
+func TestTheMinimumIsLimited(t *testing.T) {
+	const all = 4 << 20
+	m := NewMemory(all)
+	for i := range 1000 {
+		m.For(NewClient(rotations["IPv6 /64s of a /44"](i))).Take(minimum)
+	}
+	if m.taken != all/2 {
+		t.Errorf("one network holds %d bytes, want %d", m.taken, all/2)
+	}
+	for i := range 1000 {
+		m.For(NewClient(rotations["IPv6 /48s"](i))).Take(minimum)
+	}
+	if m.taken != all {
+		t.Errorf("all hold %d bytes, want %d", m.taken, all)
+	}
+}
+
 // TestEntriesAreBounded: a million prefixes, and a million addresses within
 // one, leave no more than is remembered of them, and a minute later nothing.
 func TestEntriesAreBounded(t *testing.T) {

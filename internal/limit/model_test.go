@@ -2,6 +2,7 @@ package limit
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -265,7 +266,7 @@ func playMemory(t *testing.T, script []byte) {
 		s := int(script[i+1]) % len(shares)
 		n := int64(script[i+2]) * unit / 8
 		if script[i+2] > 250 {
-			n = 1 << 62 // more than there can be
+			n = math.MaxInt64 // to which nothing can be added
 		}
 		if script[i]%3 == 0 {
 			shares[s].Return(n)
@@ -279,7 +280,7 @@ func playMemory(t *testing.T, script []byte) {
 			mine := sum(address, client) + n
 			fits := mine <= all/16 && sum(prefix, client)+n <= all/8 && sum(network, client)+n <= all/4 && taken+n <= all-all/4
 			first := mine <= min(minimum, all/16) && sum(network, client)+n <= all/2 && taken+n <= all
-			if want := n == 0 || fits || first; shares[s].Take(n) != want {
+			if want := n == 0 || n <= all && (fits || first); shares[s].Take(n) != want {
 				t.Fatalf("step %d: Take(%d) of %v is %v; it holds %d of %d", i, n, client, !want, mine-n, all)
 			} else if want {
 				held[s] += n
