@@ -111,6 +111,64 @@ func TestTheFirstSourceInOrderDecidesAndSourcesAreNeverMixed(t *testing.T) {
 	}
 }
 
+// TestTwoNamesOfOneParameter: a request may use any of them, and one only.
+func TestTwoNamesOfOneParameter(t *testing.T) {
+	e := New([]Parameter{
+		{Name: "ticket", Fields: []string{"captcha.ticket", "ticket", "t"}, Header: "Captcha-Ticket", MaxLength: 16},
+		{Name: "randstr", Fields: []string{"captcha.rand", "r"}, Header: "Captcha-Randstr", MaxLength: 8},
+	}, allSources, bodyLimit)
+	for _, test := range []struct {
+		pairs, document string
+		want            func(Source) Result
+	}{
+		{"ticket=1&r=2", `{"ticket":"1","r":"2"}`, func(s Source) Result { return found(s, "1", "2") }},
+		{"t=1&captcha.rand=2", `{"t":"1","captcha":{"rand":"2"}}`, func(s Source) Result { return found(s, "1", "2") }},
+		{"captcha.ticket=1&captcha.rand=2", `{"captcha":{"rand":"2","ticket":"1"}}`, func(s Source) Result { return found(s, "1", "2") }},
+		{"ticket=1&t=2", `{"ticket":"1","t":"2"}`, func(s Source) Result { return malformed(s, ReasonDuplicate) }},
+		{"t=1&r=2&ticket=1", `{"t":"1","r":"2","ticket":"1"}`, func(s Source) Result { return malformed(s, ReasonDuplicate) }},
+		{"captcha.ticket=&t=1&r=2", `{"captcha":{"ticket":""},"t":"1","r":"2"}`, func(s Source) Result { return malformed(s, ReasonDuplicate) }},
+		{"t=1&ticket=%zz", `{"t":"1","ticket":1}`, nil},
+		{"rand=2&t=1", `{"rand":"2","t":"1"}`, func(Source) Result { return missing(ReasonIncomplete) }},
+	} {
+		parts := ""
+		for pair := range strings.SplitSeq(test.pairs, "&") {
+			name, value, _ := strings.Cut(pair, "=")
+			parts += part(name, value)
+		}
+		for name, request := range map[string]struct {
+			query, cookie, contentType, body string
+			source                           Source
+		}{
+			"query":     {query: test.pairs, source: Query},
+			"cookie":    {cookie: strings.ReplaceAll(test.pairs, "&", "; "), source: Cookie},
+			"form":      {contentType: urlEncoded, body: test.pairs, source: Form},
+			"multipart": {contentType: "multipart/form-data; boundary=b", body: parts + "--b--", source: Form},
+			"JSON":      {contentType: "application/json", body: test.document, source: JSON},
+		} {
+			t.Run(name+" "+test.pairs, func(t *testing.T) {
+				r := newRequest(request.body, request.contentType, int64(len(request.body)))
+				r.URL.RawQuery = request.query
+				if request.cookie != "" {
+					r.Header.Set("Cookie", request.cookie)
+				}
+				got := extractFrom(t, e, r, request.body)
+				if test.want == nil {
+					if got.Status != Malformed {
+						t.Errorf("got %+v", got)
+					}
+					return
+				}
+				check(t, got, test.want(request.source))
+
+				if request.source == Query || request.source == Cookie {
+					e.Strip(r, []Source{Query, Cookie}) // removes them all, whichever was used
+					check(t, extractFrom(t, e, r, ""), missing(ReasonNone))
+				}
+			})
+		}
+	}
+}
+
 func TestTheQueryThatTheClientSentIsSearchedAndNotTheRewrittenOne(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/index.php?ticket=rewritten&randstr=r", nil)
 	got, err := New(parameters, allSources, bodyLimit).Extract(httptest.NewRecorder(), r, "ticket=sent&randstr=s", 0, nil)

@@ -94,6 +94,70 @@ func TestJSONPaths(t *testing.T) {
 	}
 }
 
+// TestOwnFieldsOfTheSameName: what an application of its own accord calls like
+// a parameter is malformed, for a reason that does not change. Whether it may
+// be forwarded is for others to say.
+func TestOwnFieldsOfTheSameName(t *testing.T) {
+	for name, test := range map[string]struct {
+		contentType, body string
+		want              Result
+	}{
+		"an object":          {"application/json", `{"ticket":{"title":"x"}}`, malformed(JSON, ReasonType)},
+		"null":               {"application/json", `{"ticket":null,"user":"a"}`, malformed(JSON, ReasonType)},
+		"a number":           {"application/json", `{"ticket":17}`, malformed(JSON, ReasonType)},
+		"a text":             {"application/json", `{"ticket":"It does not work","id":1}`, malformed(JSON, ReasonCharacters)},
+		"a long text":        {"application/json", `{"ticket":"` + strings.Repeat("x", 99) + `"}`, malformed(JSON, ReasonLength)},
+		"lines of JSON":      {"application/json", "{\"user\":\"a\"}\n{\"user\":\"b\"}\n", malformed(JSON, ReasonBody)},
+		"a number in a form": {urlEncoded, "ticket=17&title=x", missing(ReasonIncomplete)},
+		"a text in a form":   {urlEncoded, "ticket=It+does+not+work", malformed(Form, ReasonCharacters)},
+		"a list in a form":   {urlEncoded, "ticket=17&ticket=18", malformed(Form, ReasonDuplicate)},
+		"1001 fields":        {urlEncoded, strings.Repeat("x=y&", 1000) + "x=y", malformed(Form, ReasonBody)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			check(t, extractFrom(t, New(parameters, allSources, 1<<20), newRequest(test.body, test.contentType, -1), test.body), test.want)
+		})
+	}
+}
+
+func TestANumberIsItsDigits(t *testing.T) {
+	e := New([]Parameter{{Name: "time", Fields: []string{"time"}, MaxLength: 10, Integer: true}}, allSources, bodyLimit)
+	for number, want := range map[string]Result{
+		"1718000000":            found(JSON, "1718000000"),
+		" 1718000000 ":          found(JSON, "1718000000"),
+		`"1718000000"`:          found(JSON, "1718000000"),
+		`"1e3"`:                 found(JSON, "1e3"), // a text is as it is
+		"0":                     found(JSON, "0"),
+		"17180000000":           malformed(JSON, ReasonLength),
+		"1718000000.0":          malformed(JSON, ReasonType),
+		"171800000.0":           malformed(JSON, ReasonType),
+		"1.718e9":               malformed(JSON, ReasonType),
+		"1718E6":                malformed(JSON, ReasonType),
+		"-1718000000":           malformed(JSON, ReasonType),
+		"-0":                    malformed(JSON, ReasonType),
+		"true":                  malformed(JSON, ReasonType),
+		"[1718000000]":          malformed(JSON, ReasonType),
+		"01718000000":           malformed(JSON, ReasonBody),
+		"+1718000000":           malformed(JSON, ReasonBody),
+		"0x66666666":            malformed(JSON, ReasonBody),
+		"1718000000,\"time\":1": malformed(JSON, ReasonDuplicate),
+	} {
+		t.Run(number, func(t *testing.T) {
+			body := `{"time":` + number + `}`
+			check(t, extractFrom(t, e, newRequest(body, "application/json", -1), body), want)
+		})
+	}
+	// Where the limit ends a number, there may be more of it.
+	const body = `{"time":1718000000,"x":1}`
+	for limit := range len(body) {
+		want := missing(ReasonBodyLimit)
+		if limit >= len(`{"time":1718000000`) {
+			want = found(JSON, "1718000000")
+		}
+		e := New([]Parameter{{Name: "time", Fields: []string{"time"}, MaxLength: 10, Integer: true}}, allSources, int64(limit))
+		check(t, extractFrom(t, e, newRequest(body, "application/json", -1), body), want)
+	}
+}
+
 func TestJSONHasAtMost32LevelsAnd1000Members(t *testing.T) {
 	deep := New([]Parameter{{Name: "t", Fields: []string{strings.Repeat("a.", 32) + "a"}, MaxLength: 16}}, []Source{JSON}, 1<<20)
 	e := New(parameters, allSources, 1<<20)
