@@ -94,8 +94,11 @@ func (s *partSource) Read(p []byte) (int, error) {
 var oddBoundary = regexp.MustCompile(`^([^"]*;[ \t]*(?i:boundary)=)([0-9A-Za-z'()+_./:=?-]{1,70})(;.*)?$`)
 
 // boundaryIn returns the boundary that a Content-Type names, or nothing where
-// there is none or it is in doubt which one it is.
+// there is none or readers could differ about which one it is.
 func boundaryIn(contentType string) string {
+	if strings.Contains(strings.ToLower(contentType), "boundary*") {
+		return "" // RFC 2231, which mime knows and most applications do not
+	}
 	_, parameters, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		quoted := oddBoundary.ReplaceAllString(contentType, `$1"$2"$3`)

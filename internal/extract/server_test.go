@@ -87,9 +87,13 @@ func (w deadlineWriter) SetReadDeadline(t time.Time) error { return w.reader.Set
 
 // extractAndEcho answers with the status of the error, or with the body.
 func extractAndEcho(results chan<- Result) http.HandlerFunc {
+	return extractWithAndEcho(nil, results)
+}
+
+func extractWithAndEcho(memory Memory, results chan<- Result) http.HandlerFunc {
 	e := New(parameters, allSources, bodyLimit)
 	return func(w http.ResponseWriter, r *http.Request) {
-		result, err := e.Extract(w, r, r.URL.RawQuery, timeout, nil)
+		result, err := e.Extract(w, r, r.URL.RawQuery, timeout, memory)
 		if err != nil {
 			w.WriteHeader(err.(caddyhttp.HandlerError).StatusCode)
 			return
@@ -271,11 +275,20 @@ func TestBrokenChunksAreTheClientsFault(t *testing.T) {
 
 // Over real connections: HTTP/1.1 and HTTP/2, with and without a length.
 func TestAProofIsTakenFromAnUploadAndTheUploadArrives(t *testing.T) {
+	testUploads(t, nil, found(Form, "t", "r"))
+}
+
+// TestAnUploadThatThereIsNoMemoryForArrives, if the request is let go on.
+func TestAnUploadThatThereIsNoMemoryForArrives(t *testing.T) {
+	testUploads(t, &budget{}, Result{Status: Overloaded, Source: Form, Reason: ReasonMemory})
+}
+
+func testUploads(t *testing.T, memory Memory, want Result) {
 	for _, version := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(version, func(t *testing.T) {
 			results := make(chan Result, 1)
 			trailers := make(chan string, 1)
-			echo := extractAndEcho(results)
+			echo := extractWithAndEcho(memory, results)
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.Proto != version {
 					t.Errorf("the protocol is %s", r.Proto)
@@ -294,11 +307,11 @@ func TestAProofIsTakenFromAnUploadAndTheUploadArrives(t *testing.T) {
 						t.Fatal(err)
 					}
 					request.Header.Set("Content-Type", urlEncoded)
-					want := ""
+					trailer := ""
 					if chunked {
 						request.ContentLength = -1
 						request.Trailer = http.Header{"Digest": {"sha-256=x"}}
-						want = "sha-256=x"
+						trailer = "sha-256=x"
 					}
 					response, err := server.Client().Do(request)
 					if err != nil {
@@ -309,8 +322,8 @@ func TestAProofIsTakenFromAnUploadAndTheUploadArrives(t *testing.T) {
 					if err != nil || !bytes.Equal(got, body) {
 						t.Errorf("%d bytes: %d arrived, %v", len(body), len(got), err)
 					}
-					check(t, <-results, found(Form, "t", "r"))
-					if got := <-trailers; got != want {
+					check(t, <-results, want)
+					if got := <-trailers; got != trailer {
 						t.Errorf("the trailer is %q", got)
 					}
 				}
