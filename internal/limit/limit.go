@@ -82,7 +82,7 @@ type Rules struct {
 //
 // A Limiter's memory is bounded: it holds what is under way, which the slots
 // bound, and the last 65,536 failures, with one entry for each width of their
-// clients. When more calls fail within a minute, the oldest failure is
+// clients: 40 MB, if no two are of one network. When more calls fail within a minute, the oldest failure is
 // forgotten early. That helps no one much: whoever fails so often has so many
 // addresses that the budget of each of them does not hold him back any more. A
 // budget of more failures than that is no limit.
