@@ -306,6 +306,11 @@ func (c *checker) checkEndpoints(g *gate) {
 		}
 		return
 	}
+	if !slices.ContainsFunc(g.protected(), func(part requests) bool { return len(c.follow(g, part).arrived) > 0 }) &&
+		!slices.ContainsFunc(openings, func(o opening) bool { return o.answerer.serves != nothing }) &&
+		len(openings) > 0 {
+		return // everything is turned away
+	}
 	why := "the routes around it, " + g.blocks() + ", do not match them"
 	if g.admits(g.BasePath + "/challenge") {
 		why = "no captcha gets requests for them"

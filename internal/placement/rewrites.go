@@ -29,7 +29,7 @@ type line struct{ method, path string }
 func (w rewriter) String() string {
 	switch {
 	case w.StripPathPrefix != "":
-		return "uri strip_prefix " + w.StripPathPrefix + ", as handle_path has it,"
+		return "uri strip_prefix " + w.StripPathPrefix + " (handle_path)"
 	case w.StripPathSuffix != "":
 		return "uri strip_suffix " + w.StripPathSuffix
 	case len(w.URISubstring) > 0:
@@ -123,7 +123,7 @@ func (w rewriter) output(uri string, in line) line {
 		with.URI = "/" + uri // as a file is named that was found
 	}
 	with.Rewrite(r, caddyhttp.NewTestReplacer(r))
-	return line{r.Method, path.Clean("/" + r.URL.Path)}
+	return line{r.Method, caddyhttp.CleanPath("/"+r.URL.Path, true)}
 }
 
 // leads returns a line that the captcha does not match, but what the rewriter
@@ -177,14 +177,20 @@ func (w rewriter) inputs(g *gate) []line {
 	const elsewhere = "/elsewhere"
 	paths := []string{"/", elsewhere}
 	add := func(path string) { paths = append(paths, path) }
-	for _, p := range append(ownPatterns(g), exemptPatterns(g)...) {
+	for _, p := range patterns(w.route) {
+		add(example(p))
+	}
+	own := ownPatterns(g)
+	for i, p := range append(own, exemptPatterns(g)...) {
 		at := example(p)
+		if prefix := strings.TrimSuffix(w.StripPathPrefix, "/"); i < len(own) || !within(at, prefix) {
+			add(prefix + at) // an exemption that has the prefix is another spelling already
+		}
 		add(at)
 		for i := range at {
 			add("/" + strings.TrimPrefix(at[:i], "/"))
 			add("/" + strings.TrimPrefix(at[i:], "/"))
 		}
-		add(strings.TrimSuffix(w.StripPathPrefix, "/") + at)
 		add(at + w.StripPathSuffix)
 		for _, r := range w.URISubstring {
 			if r.Replace != "" {
@@ -202,41 +208,59 @@ func (w rewriter) inputs(g *gate) []line {
 	}
 	var lines []line
 	for _, path := range slices.Compact(slices.Sorted(slices.Values(paths))) {
-		lines = append(lines, line{http.MethodGet, path}, line{http.MethodPost, path})
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			if l := (line{method, path}); w.sees(l) {
+				lines = append(lines, l)
+			}
+		}
 	}
 	return lines
 }
 
-// ownPatterns returns the patterns of the paths that the captcha asks for.
-func ownPatterns(g *gate) (patterns []string) {
-	for _, set := range g.Matchers {
-		for _, matcher := range set {
-			if m, ok := plain(matcher).(caddyhttp.MatchPath); ok {
-				patterns = append(patterns, m...)
-			}
-		}
-	}
-	return patterns
+// sees reports whether the rewriter's route may match the line. What a regular
+// expression matches has no example among the inputs, so it stands for any.
+func (w rewriter) sees(l line) bool {
+	q := requests{target: &l.path, method: l.method}
+	return len(w.route) == 0 || slices.ContainsFunc(w.route, func(set caddyhttp.MatcherSet) bool {
+		return !slices.ContainsFunc(set, func(matcher any) bool {
+			matcher = plain(matcher)
+			_, expression := matcher.(caddyhttp.MatchPathRE)
+			return !expression && q.matchesOne(matcher, false) == no
+		})
+	})
 }
 
-// exemptPatterns returns the patterns of the paths that it leaves out.
-func exemptPatterns(g *gate) (patterns []string) {
-	for _, set := range g.Matchers {
+// within reports whether the path is the base or lies under it.
+func within(path, base string) bool {
+	rest, ok := strings.CutPrefix(path, base)
+	return ok && base != "" && (rest == "" || rest[0] == '/')
+}
+
+// patterns returns the patterns of the path matchers in the sets.
+func patterns(sets caddyhttp.MatcherSets) (all []string) {
+	for _, set := range sets {
 		for _, matcher := range set {
-			not, ok := plain(matcher).(caddyhttp.MatchNot)
-			if !ok {
-				continue
-			}
-			for _, set := range not.MatcherSets {
-				for _, matcher := range set {
-					if m, ok := plain(matcher).(caddyhttp.MatchPath); ok {
-						patterns = append(patterns, m...)
-					}
-				}
+			if m, ok := plain(matcher).(caddyhttp.MatchPath); ok {
+				all = append(all, m...)
 			}
 		}
 	}
-	return patterns
+	return all
+}
+
+// ownPatterns returns the patterns of the paths that the captcha asks for.
+func ownPatterns(g *gate) []string { return patterns(g.Matchers) }
+
+// exemptPatterns returns the patterns of the paths that it leaves out.
+func exemptPatterns(g *gate) (all []string) {
+	for _, set := range g.Matchers {
+		for _, matcher := range set {
+			if not, ok := plain(matcher).(caddyhttp.MatchNot); ok {
+				all = append(all, patterns(not.MatcherSets)...)
+			}
+		}
+	}
+	return all
 }
 
 // example returns a path that the pattern matches, if it has no placeholder.
