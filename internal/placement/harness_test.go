@@ -19,6 +19,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddycaptcha/caddycaptcha"
+	_ "github.com/caddycaptcha/caddycaptcha/simulator"
 )
 
 // verifier is one whose provider nobody asks.

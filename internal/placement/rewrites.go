@@ -133,8 +133,13 @@ func (w rewriter) leads(g *gate) (from, to line, ok bool) {
 		if protects(g, in) != no {
 			continue
 		}
-		out, all := w.outputs(in)
-		for _, out := range out {
+		// The index of a directory is served at the path with a slash, to which
+		// php_fastcgi and file_server redirect.
+		if directory := (line{in.method, in.path + "/"}); len(w.files()) > 0 && protects(g, directory) != no {
+			continue
+		}
+		outs, all := w.outputs(in)
+		for _, out := range outs {
 			if protects(g, out) != no {
 				return in, out, true
 			}
