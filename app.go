@@ -16,10 +16,12 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
 	"github.com/caddycaptcha/caddycaptcha/internal/gate"
 	"github.com/caddycaptcha/caddycaptcha/internal/limit"
+	"github.com/caddycaptcha/caddycaptcha/internal/placement"
 	"github.com/caddycaptcha/caddycaptcha/internal/request"
 	"github.com/caddycaptcha/caddycaptcha/internal/setting"
 )
@@ -199,8 +201,43 @@ func (a *App) Start() error {
 			return err
 		}
 	}
-	a.warnUnreachable()
-	return nil
+	return a.checkPlacement()
+}
+
+// checkPlacement logs what could be wrong with where our handlers stand among
+// the others, and returns an error for what is.
+func (a *App) checkPlacement() error {
+	app, err := a.ctx.AppIfConfigured("http")
+	if err != nil {
+		return nil //nolint:nilerr // without sites nothing is in a wrong place
+	}
+	var certain []error
+	for _, finding := range placement.Check(app.(*caddyhttp.App), placed) {
+		if finding.Certain {
+			certain = append(certain, fmt.Errorf("server %s: %s", finding.Server, finding.Message))
+			continue
+		}
+		a.logger.Warn(finding.Message, zap.String("server", finding.Server), zap.String("policy", finding.Policy))
+	}
+	return errors.Join(certain...)
+}
+
+// placed tells the check of placement which handlers are ours.
+func placed(handler any) (placement.Handler, bool) {
+	switch h := handler.(type) {
+	case *Captcha:
+		return placement.Handler{
+			Kind:     placement.Captcha,
+			Policy:   h.Policy,
+			Named:    h.Policy != defaultPolicy,
+			BasePath: h.BasePath,
+			Matchers: h.matchers.Sets(),
+			Clears:   h.gate.GivesClearances(),
+		}, true
+	case *Inject:
+		return placement.Handler{Kind: placement.Inject, Policy: h.Policy}, true
+	}
+	return placement.Handler{}, false
 }
 
 // Stop does nothing. Verifications that are under way outlive the config.

@@ -10,7 +10,6 @@ package gate
 import (
 	"errors"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -94,8 +93,8 @@ type Gate struct {
 	problems problems
 	alarm    *zap.Logger // says the same thing once a minute at most
 
-	passed        atomic.Bool // whether any proof has
-	warnSpoofable sync.Once
+	passed            atomic.Bool // whether any proof has
+	warnedOfAddresses atomic.Bool
 }
 
 const (

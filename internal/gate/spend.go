@@ -37,7 +37,7 @@ func (in *intake) spend(r *http.Request, proof verifier.Proof) Decision {
 	if reason, ok := cache.SharedRejected().Lookup(cache.Key(identity[:16])); ok {
 		return Decision{Outcome: Rejected, Reason: reason}
 	}
-	g.warnOfSpoofing(r)
+	g.warnOfAddresses(r)
 	v := &verification{intake: in, proof: proof, identity: identity, client: clientOf(r)}
 
 	ctx := r.Context()
@@ -164,13 +164,22 @@ func clientType(userAgent string) string {
 	return "web"
 }
 
-// warnOfSpoofing tells the operator once of addresses that clients can choose.
-func (g *Gate) warnOfSpoofing(r *http.Request) {
-	if !request.IsSpoofable(r) {
+// warnOfAddresses tells the operator once of addresses that clients can choose,
+// or that are a proxy's.
+func (g *Gate) warnOfAddresses(r *http.Request) {
+	if g.warnedOfAddresses.Load() {
 		return
 	}
-	g.warnSpoofable.Do(func() {
-		g.Logger.Warn("clients can make up the address that limits and the captcha provider go by: add trusted_proxies_strict beside trusted_proxies in the global options",
-			zap.String("policy", g.Policy))
-	})
+	warning := ""
+	switch {
+	case request.IsSpoofable(r):
+		warning = "clients can make up the address that limits and the captcha provider go by: add trusted_proxies_strict beside trusted_proxies in the global options"
+	case request.UntrustedForwarded(r):
+		warning = "a request came from a private address with X-Forwarded-For or X-Forwarded-Proto, which are not believed: if that is your proxy, name it with trusted_proxies in the global options, or all its clients share one client's limits and https counts as http"
+	default:
+		return
+	}
+	if !g.warnedOfAddresses.Swap(true) {
+		g.Logger.Warn(warning, zap.String("policy", g.Policy))
+	}
 }
