@@ -1,7 +1,6 @@
 package pages
 
 import (
-	"cmp"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -66,40 +65,5 @@ func TestInjectPutsTheScriptIntoPages(t *testing.T) {
 	}
 	if a := harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/elsewhere", "", navigate...)); a.Text != page {
 		t.Errorf("a page that is not matched became %s", a.Text)
-	}
-}
-
-// TestUnreachableEndpointsAreWarnedOf: a captcha inside handle blocks whose
-// endpoints the block keeps away could never be solved.
-func TestUnreachableEndpointsAreWarnedOf(t *testing.T) {
-	const warning = "the captcha's endpoints are under a path that the routes around its handler do not match"
-	for _, c := range []struct {
-		name, before, base, after string
-		warned                    bool
-	}{
-		{"at site level", "", "", "", false},
-		{"in handle of another path", "handle /app/* {\n", "", "}\n", true},
-		{"in handle of its path", "handle /app/* {\n", "base_path /app/captcha", "}\n", false},
-		{"in handle_path of its path", "handle_path /app/* {\n", "base_path /app/captcha", "}\n", false},
-		{"in a route", "route {\n", "", "}\n", false},
-		{"in a regular expression", "@app path_regexp ^/app/\nhandle @app {\n", "", "}\n", true},
-		{"in a regular expression of its path", "@app path_regexp ^/app/\nhandle @app {\n", "base_path /app/captcha", "}\n", false},
-		{"in all but its path", "@app not path /.captcha*\nhandle @app {\n", "", "}\n", true},
-		{"in all but others", "@app not path /api/*\nhandle @app {\n", "", "}\n", false},
-		{"in a host and methods", "@app {\nhost 127.0.0.1\nnot method PUT\n}\nhandle @app {\n", "", "}\n", false},
-		{"in two", "handle /app/* {\nhandle /app/x/* {\n", "base_path /app/captcha", "}\n}\n", true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			g := harness.NewGate(t)
-			g.Run(c.before + g.Captcha(harness.GeeTestV4, "clearance 30m", c.base) + g.Proxy() + c.after)
-			if warned := len(g.Entries(warning)) > 0; warned != c.warned {
-				t.Errorf("warned: %t, want %t", warned, c.warned)
-			}
-			base := cmp.Or(strings.TrimPrefix(c.base, "base_path "), "/.captcha/default")
-			reached := harness.Send(t, harness.NewRequest(t, "GET", g.URL+base+"/challenge", "")).Header.Get("Content-Type") == "application/json"
-			if reached == c.warned {
-				t.Errorf("the endpoint is reached: %t", reached)
-			}
-		})
 	}
 }

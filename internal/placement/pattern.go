@@ -27,12 +27,12 @@ func patternIn(p, q string) bool {
 	case strings.Contains(inner, "*"), strings.ContainsAny(q, `?[\`):
 		return isExact(p) && matchesGlob(q, p)
 	case starred && starredToo:
-		return slices.ContainsFunc(strings.Split(p, "*"), func(part string) bool { return strings.Contains(part, inner) })
+		return strings.Contains(head(p), inner) || strings.Contains(tail(p), inner) ||
+			!globbed(p) && strings.Contains(strings.Trim(p, "*"), inner)
 	case starred:
-		return strings.HasSuffix(p[strings.LastIndexByte(p, '*')+1:], inner)
+		return strings.HasSuffix(tail(p), inner)
 	case starredToo:
-		head, _, _ := strings.Cut(p, "*")
-		return inner == "/" || strings.HasPrefix(head, inner)
+		return inner == "/" || strings.HasPrefix(head(p), inner)
 	}
 	return false // q is exact and not p
 }
@@ -51,17 +51,26 @@ func patternsMeet(p, q string) (meet, sure bool) {
 		}
 		return false, true // or one were in the other
 	}
-	headP, _, _ := strings.Cut(p, "*")
-	headQ, _, _ := strings.Cut(q, "*")
-	tailP, tailQ := p[strings.LastIndexByte(p, '*')+1:], q[strings.LastIndexByte(q, '*')+1:]
-	meet = (strings.HasPrefix(headP, headQ) || strings.HasPrefix(headQ, headP)) &&
-		(strings.HasSuffix(tailP, tailQ) || strings.HasSuffix(tailQ, tailP))
+	meet = (strings.HasPrefix(head(p), head(q)) || strings.HasPrefix(head(q), head(p))) &&
+		(strings.HasSuffix(tail(p), tail(q)) || strings.HasSuffix(tail(q), tail(p)))
 	return meet, !globbed(p) && !globbed(q)
 }
 
 // opaquePattern reports whether only a request can tell what the pattern
-// matches: it has a placeholder, or is about the path as it was encoded.
-func opaquePattern(p string) bool { return strings.ContainsAny(p, "{%") }
+// matches: it has a placeholder, or is about the path as it was encoded, or
+// about one whose double slashes are kept.
+func opaquePattern(p string) bool { return strings.ContainsAny(p, "{%") || strings.Contains(p, "//") }
+
+// head returns what all that the pattern matches begins with.
+func head(p string) string {
+	if i := strings.IndexAny(p, `*?[\`); i >= 0 {
+		return p[:i]
+	}
+	return p
+}
+
+// tail returns what all of it ends in.
+func tail(p string) string { return p[strings.LastIndexAny(p, `*?]\`)+1:] }
 
 func isExact(p string) bool { return !strings.ContainsAny(p, `*?[\`) }
 

@@ -51,6 +51,7 @@ func TestPatterns(t *testing.T) {
 		}
 		paths, previous = append(paths, longer...), longer
 	}
+	paths = append(paths, "/a/a/b") // for the longest pattern
 	for _, p := range patterns {
 		for _, q := range patterns {
 			p, q := strings.ToLower(p), strings.ToLower(q)
