@@ -68,7 +68,6 @@ func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
 		{"a type without proofs", "Content-Type: image/png", "missing"},
 		{"compressed", "Content-Type: " + harness.FormType + "\r\nContent-Encoding: gzip", "missing"},
 		{"an upgrade", "Content-Type: " + harness.FormType + "\r\nConnection: Upgrade\r\nUpgrade: websocket", "missing"},
-		{"an upgrade to h2c", "Content-Type: " + harness.FormType + "\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__", "missing"},
 		{"incremental", "Content-Type: " + harness.FormType + "\r\nIncremental: ?1", "missing"},
 		{"malformed header", "Captcha-Gen-Time: 1\r\nCaptcha-Gen-Time: 2", "malformed"},
 		{"spent proof", harness.ProofLines(spent), "replayed"},

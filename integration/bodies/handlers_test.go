@@ -187,10 +187,10 @@ func TestARetryDoesNotSendHalfABody(t *testing.T) {
 		}
 	}()
 	b := harness.NewUpstream(t)
-	b.Serve(b.Directive("body_limit 32MiB"), fmt.Sprintf(
+	b.Serve(b.Directive("body_limit 15MiB"), fmt.Sprintf(
 		"reverse_proxy %s %s {\nlb_policy round_robin\nlb_retries 1\nlb_retry_match method POST\n}\n", b.Upstream.Listener.Addr(), breaker.Addr()))
 	for _, framing := range []harness.Framing{harness.Length, harness.Chunked} {
-		u := harness.Upload{Kind: "form", Size: 16 << 20, Framing: framing} // more than the connection's buffers hold
+		u := harness.Upload{Kind: "form", Size: 12 << 20, Framing: framing} // more than the connection's buffers hold
 		before := broken.Load()
 		status, _ := status(b, b.Versions()[0], u, harness.GateHost, b.Proof(harness.GeeTestV4))
 		if broken.Load() == before {
