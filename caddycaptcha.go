@@ -22,6 +22,7 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/internal/gate"
 	"github.com/caddycaptcha/caddycaptcha/internal/limit"
 	"github.com/caddycaptcha/caddycaptcha/internal/request"
+	"github.com/caddycaptcha/caddycaptcha/internal/response"
 	"github.com/caddycaptcha/caddycaptcha/internal/setting"
 	"github.com/caddycaptcha/caddycaptcha/verifier"
 )
@@ -133,6 +134,14 @@ type Captcha struct {
 	// times. Default: 60.
 	MaxFailures int `json:"max_failures,omitempty"`
 
+	// What becomes of the answers to matched GET and HEAD requests that are
+	// forwarded. `private` keeps shared caches from storing them, which would
+	// hand them to clients that have proved nothing: `private` takes the place
+	// of `public` and `s-maxage` in Cache-Control, and fields for single shared
+	// caches, such as CDN-Cache-Control, are removed. `keep` leaves them as they
+	// are. Default: `private`.
+	Answers string `json:"answers,omitempty"`
+
 	// Mode is `enforce` or `monitor`. In monitor mode every request is
 	// forwarded; what would have become of it is recorded as always. The
 	// provider is asked, so proofs are spent. A request waits until the part
@@ -149,6 +158,8 @@ type Captcha struct {
 const (
 	preflightRefuse  = "refuse"
 	preflightForward = "forward"
+	answersPrivate   = "private"
+	answersKeep      = "keep"
 	modeEnforce      = "enforce"
 	modeMonitor      = "monitor"
 )
@@ -312,6 +323,7 @@ func (c *Captcha) setDefaults() {
 	c.Policy = cmp.Or(c.Policy, defaultPolicy)
 	c.Refusal = cmp.Or(c.Refusal, string(gate.RefusalAuto))
 	c.Preflight = cmp.Or(c.Preflight, preflightRefuse)
+	c.Answers = cmp.Or(c.Answers, answersPrivate)
 	c.Mode = cmp.Or(c.Mode, modeEnforce)
 	c.BasePath = c.basePath()
 	c.BodyLimit = cmp.Or(c.BodyLimit, defaultBodyLimit)
@@ -357,7 +369,10 @@ func (c *Captcha) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	c.gate.StripProof(r)
 	c.app.gates.RemoveCookies(r)
-	return next.ServeHTTP(w, r)
+	if c.Answers == answersKeep {
+		return next.ServeHTTP(w, r)
+	}
+	return response.Private(w, r, next)
 }
 
 var (

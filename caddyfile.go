@@ -208,6 +208,7 @@ func compareWithEarlier(h httpcaddyfile.Helper, c *Captcha) error {
 //		preflight     refuse|forward
 //		max_concurrent_verifications <n> [<per client>]
 //		max_failures <per minute and client>
+//		answers    private|keep
 //		mode       enforce|monitor
 //	}
 //
@@ -270,7 +271,7 @@ func (c *Captcha) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 var options = []string{
 	"verifier", "from", "field", "header", "body_limit", "strip", "clearance",
 	"refusal", "page_template", "base_path", "preflight",
-	"max_concurrent_verifications", "max_failures", "mode",
+	"max_concurrent_verifications", "max_failures", "answers", "mode",
 }
 
 func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
@@ -313,6 +314,8 @@ func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		c.BasePath, err = one()
 	case "preflight":
 		c.Preflight, err = one()
+	case "answers":
+		c.Answers, err = one()
 	case "mode":
 		c.Mode, err = one()
 	case "max_failures":

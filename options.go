@@ -37,6 +37,7 @@ func (c *Captcha) check() error {
 	}{
 		{"refusal", c.Refusal, words(gate.RefusalAuto, gate.RefusalPage, gate.RefusalProblem, gate.RefusalError)},
 		{"preflight", c.Preflight, []string{preflightRefuse, preflightForward}},
+		{"answers", c.Answers, []string{answersPrivate, answersKeep}},
 		{"mode", c.Mode, []string{modeEnforce, modeMonitor}},
 	} {
 		if option.value != "" && !slices.Contains(option.words, option.value) {

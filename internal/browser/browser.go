@@ -112,7 +112,8 @@ func CSP(nonce string, sources map[string][]string) string {
 // separates reports whether a rune cannot be part of a CSP source.
 func separates(r rune) bool { return r <= ' ' || r > '~' || r == ';' || r == ',' }
 
-// SetHeader sets the fields of an answer that is the challenge page.
+// SetHeader sets the fields of an answer that is the challenge page. One without
+// values is one that the answer must not have.
 func SetHeader(header http.Header, csp string) {
 	header.Set("Content-Type", "text/html; charset=utf-8")
 	header.Set("Content-Security-Policy", csp)
@@ -120,6 +121,10 @@ func SetHeader(header http.Header, csp string) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 	header.Set("Permissions-Policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()")
+	// What a site sets for its own pages would keep the provider's widget out
+	// of this one, or this one out of the frame that shows it.
+	header["Cross-Origin-Embedder-Policy"] = nil
+	header["X-Frame-Options"] = nil
 	// Providers may look at the origin that shows their widget. The rest of
 	// the URL is the application's.
 	header.Set("Referrer-Policy", "strict-origin")

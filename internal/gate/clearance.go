@@ -72,20 +72,20 @@ func (g *Gate) checkClearance(r *http.Request, take func(clearance.ID) (bool, er
 	return state, err
 }
 
-// issueClearance gives the client a clearance. The uses are counted from
-// before the cookie is out, or there is none.
-func (g *Gate) issueClearance(w http.ResponseWriter, r *http.Request) (Decision, bool) {
-	cookie, made, err := g.issuer.Issue(subjectOf(r), time.Now())
+// issueClearance makes a clearance for the client and returns its cookie, or
+// none and the decision that follows. The uses are counted from before the
+// cookie is out, or there is none.
+func (g *Gate) issueClearance(r *http.Request) (cookie string, failure Decision) {
+	made, c, err := g.issuer.Issue(subjectOf(r), time.Now())
 	if err != nil {
-		return g.withoutKeys(err), false
+		return "", g.withoutKeys(err)
 	}
 	if g.limitsUses() {
-		if err := g.Store.Grant(r.Context(), cache.Key(made.ID), g.Clearance.MaxUses, g.Clearance.TTL); err != nil {
-			return g.withoutVerdict(r, err), false
+		if err := g.Store.Grant(r.Context(), cache.Key(c.ID), g.Clearance.MaxUses, g.Clearance.TTL); err != nil {
+			return "", g.withoutVerdict(r, err)
 		}
 	}
-	http.SetCookie(w, cookie)
-	return Decision{}, true
+	return made.String(), Decision{}
 }
 
 // withoutKeys is the decision where clearances can be neither signed nor

@@ -77,11 +77,7 @@ func (g *Gate) ServeEndpoint(w http.ResponseWriter, r *http.Request, name string
 // cacheable for ever. Without the right one it is the current script for the
 // application's pages, for once.
 func (g *Gate) serveScript(w http.ResponseWriter, r *http.Request) {
-	header := w.Header()
-	header.Set("Content-Type", "text/javascript; charset=utf-8")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Cross-Origin-Resource-Policy", "same-origin")
-	script, cache := browser.InjectedScript, "no-store"
+	script, cache := browser.InjectedScript, noStore
 	switch r.URL.Query().Get("v") {
 	case browser.PageScript.Hash:
 		script = browser.PageScript
@@ -89,23 +85,27 @@ func (g *Gate) serveScript(w http.ResponseWriter, r *http.Request) {
 	case browser.InjectedScript.Hash:
 		cache = "public, max-age=31536000, immutable"
 	}
-	header.Set("Cache-Control", cache)
-	header.Add("Vary", "Accept-Encoding")
+	fields := http.Header{
+		"Content-Type":                 {"text/javascript; charset=utf-8"},
+		"X-Content-Type-Options":       {"nosniff"},
+		"Cross-Origin-Resource-Policy": {"same-origin"},
+		"Cache-Control":                {cache},
+		"Vary":                         {"Accept-Encoding"},
+	}
 	content := script.Content
 	if slices.Contains(encode.AcceptedEncodings(r, []string{"gzip"}), "gzip") {
-		header.Set("Content-Encoding", "gzip")
+		fields["Content-Encoding"] = []string{"gzip"}
 		content = script.Gzipped
 	}
-	header.Set("Content-Length", strconv.Itoa(len(content)))
-	write(w, content)
+	fields["Content-Length"] = []string{strconv.Itoa(len(content))}
+	answer(w, http.StatusOK, fields, content)
 }
 
 // serveChallenge answers with what the provider's widget needs.
 func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request) {
-	header := w.Header()
-	header.Set("Cache-Control", "no-store")
+	fields := http.Header{"Content-Type": {"application/json"}, "Cache-Control": {noStore}}
 	if r.Method == http.MethodHead { // which must not cost a challenge
-		header.Set("Content-Type", "application/json")
+		answer(w, http.StatusOK, fields, nil)
 		return
 	}
 	client := clientOf(r)
@@ -130,8 +130,7 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, problem{Status: http.StatusInternalServerError, Detail: "The challenge is not JSON."})
 		return
 	}
-	header.Set("Content-Type", "application/json")
-	write(w, append(body, '\n'))
+	answer(w, http.StatusOK, fields, append(body, '\n'))
 }
 
 // refuseVisit refuses a challenge or page, and lets the operator know.
@@ -144,8 +143,10 @@ func (g *Gate) refuseVisit(w http.ResponseWriter, r *http.Request, d Decision) {
 // monitor mode, too.
 func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 	d := g.atVerify.prove(w, r)
+	var cookie string
 	if d.Outcome == Passed {
-		if failure, ok := g.issueClearance(w, r); !ok {
+		var failure Decision
+		if cookie, failure = g.issueClearance(r); cookie == "" {
 			d = failure
 			d.proof = ProofSpent // whatever the outcome
 		}
@@ -155,8 +156,9 @@ func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 		g.refuseEndpoint(w, r, d)
 		return
 	}
-	g.setHeader(w.Header(), d)
-	w.WriteHeader(http.StatusNoContent)
+	fields := g.fields(d)
+	fields["Set-Cookie"] = []string{cookie}
+	answer(w, http.StatusNoContent, fields, nil)
 }
 
 // servePage serves the challenge page by itself, for the dialog.
@@ -167,9 +169,8 @@ func (g *Gate) servePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer visit.Release(true) // each counts
-	w.Header().Set("Captcha-Policy", g.Policy)
 	cleared, reason := g.peekClearance(r)
-	g.writePage(w, r, http.StatusOK, browser.Data{Cleared: cleared, Reason: reason})
+	g.writePage(w, r, http.StatusOK, http.Header{"Captcha-Policy": {g.Policy}}, browser.Data{Cleared: cleared, Reason: reason})
 }
 
 // ScriptURL and FramePath are what captcha_inject puts into pages: the URL of

@@ -39,10 +39,12 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p problem) {
 	if err != nil {
 		body = []byte("{}") // strings and a number always have a JSON form
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(p.Status)
-	write(w, append(body, '\n'))
+	answer(w, p.Status, problemFields(), append(body, '\n'))
+}
+
+// problemFields are the header fields of problem details.
+func problemFields() http.Header {
+	return http.Header{"Content-Type": {"application/problem+json"}, "Cache-Control": {noStore}}
 }
 
 // problems are the problem details of a policy's refusals, by what they say,
@@ -101,17 +103,4 @@ func withID(object []byte, id string) []byte {
 	body = append(body, member...)
 	body = append(body, id...)
 	return append(body, "\"}\n"...)
-}
-
-// closeUnread ends the connection if a part of the body was left unread. Or
-// else net/http would first wait for the rest of it, while a client that
-// expects 100 (Continue) waits for us.
-func closeUnread(header http.Header, r *http.Request, unread bool) {
-	if unread && r.ProtoMajor == 1 {
-		header.Set("Connection", "close")
-	}
-}
-
-func write(w http.ResponseWriter, body []byte) {
-	w.Write(body) //nolint:errcheck,gosec // when the client has gone there is nobody to tell; what comes from a request is escaped
 }

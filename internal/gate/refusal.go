@@ -2,6 +2,7 @@ package gate
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -34,15 +35,13 @@ func (g *Gate) Refuse(w http.ResponseWriter, r *http.Request, d Decision) error 
 	case d.Outcome == Canceled:
 		return caddyhttp.Error(Canceled.Status, d.err)
 	case g.Refusal == RefusalError:
-		g.setHeader(w.Header(), d)
+		maps.Copy(w.Header(), g.fields(d))
 		return caddyhttp.Error(d.Outcome.Status, errors.New("captcha "+d.String()))
 	case g.showsPage(r, d):
-		g.setHeader(w.Header(), d)
-		g.writePage(w, r, d.Outcome.Status, browser.Data{
+		g.writePage(w, r, d.Outcome.Status, g.fields(d), browser.Data{
 			Outcome: d.Outcome.Name, Reason: d.Reason, Reload: r.Method == http.MethodGet,
 		})
 	default:
-		g.boost(w.Header(), r, d)
 		g.writeRefusal(w, r, d)
 	}
 	return nil
@@ -65,7 +64,7 @@ func (g *Gate) refuseEndpoint(w http.ResponseWriter, r *http.Request, d Decision
 	closeUnread(w.Header(), r, d.unread)
 	switch d.Outcome {
 	case Canceled:
-		w.WriteHeader(Canceled.Status) // for the log: there is nobody to answer
+		answer(w, Canceled.Status, http.Header{"Cache-Control": {noStore}}, nil) // for the log: there is nobody to answer
 	case Failed:
 		status := http.StatusBadRequest
 		if e := (caddyhttp.HandlerError{}); errors.As(d.err, &e) {
@@ -86,13 +85,13 @@ func (g *Gate) showsPage(r *http.Request, d Decision) bool {
 
 // boost makes htmx navigate where it would put the answer into the page: to the
 // request's own URL, which then brings the challenge page.
-func (g *Gate) boost(header http.Header, r *http.Request, d Decision) {
+func (g *Gate) boost(fields http.Header, r *http.Request, d Decision) {
 	if !d.Outcome.Curable || g.issuer == nil || r.Method != http.MethodGet || r.Header.Get("Hx-Boosted") != "true" {
 		return
 	}
 	// Two slashes would begin the name of another host.
 	target := request.Original(r).URL
-	header.Set("HX-Redirect", "/"+strings.TrimLeft(target.EscapedPath(), `/\`)+query(target.RawQuery))
+	fields.Set("HX-Redirect", "/"+strings.TrimLeft(target.EscapedPath(), `/\`)+query(target.RawQuery))
 }
 
 func query(raw string) string {
@@ -102,26 +101,30 @@ func query(raw string) string {
 	return "?" + raw
 }
 
-// setHeader sets the fields that every refusal has.
-func (g *Gate) setHeader(header http.Header, d Decision) {
-	header.Set("Captcha-Outcome", d.Outcome.Name)
-	header.Set("Captcha-Policy", g.Policy)
-	header.Set("Cache-Control", "no-store")
-	if seconds := d.Outcome.RetryAfter; seconds > 0 {
-		header.Set("Retry-After", strconv.Itoa(seconds))
+// fields returns the header fields by which every answer to a decision says
+// what it is about.
+func (g *Gate) fields(d Decision) http.Header {
+	fields := http.Header{
+		"Captcha-Outcome": {d.Outcome.Name},
+		"Captcha-Policy":  {g.Policy},
+		"Cache-Control":   {noStore},
 	}
+	if seconds := d.Outcome.RetryAfter; seconds > 0 {
+		fields["Retry-After"] = []string{strconv.Itoa(seconds)}
+	}
+	return fields
 }
 
 // writeRefusal answers with the problem details of a decision.
 func (g *Gate) writeRefusal(w http.ResponseWriter, r *http.Request, d Decision) {
-	g.setHeader(w.Header(), d)
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(d.Outcome.Status)
-	write(w, g.problems.of(g, r, d))
+	fields := g.fields(d)
+	fields["Content-Type"] = []string{"application/problem+json"}
+	g.boost(fields, r, d)
+	answer(w, d.Outcome.Status, fields, g.problems.of(g, r, d))
 }
 
 // writePage writes the challenge page with what data says of the request.
-func (g *Gate) writePage(w http.ResponseWriter, r *http.Request, status int, data browser.Data) {
+func (g *Gate) writePage(w http.ResponseWriter, r *http.Request, status int, fields http.Header, data browser.Data) {
 	data.Lang = browser.Language(r.Header.Get("Accept-Language"))
 	data.Nonce = browser.Nonce()
 	data.Base = g.BasePath
@@ -137,7 +140,6 @@ func (g *Gate) writePage(w http.ResponseWriter, r *http.Request, status int, dat
 			page = nil
 		}
 	}
-	browser.SetHeader(w.Header(), browser.CSP(data.Nonce, g.challenger.Sources()))
-	w.WriteHeader(status)
-	write(w, page)
+	browser.SetHeader(fields, browser.CSP(data.Nonce, g.challenger.Sources()))
+	answer(w, status, fields, page)
 }
