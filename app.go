@@ -18,6 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddycaptcha/caddycaptcha/cache"
 	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
 	"github.com/caddycaptcha/caddycaptcha/internal/gate"
 	"github.com/caddycaptcha/caddycaptcha/internal/limit"
@@ -36,7 +37,7 @@ func init() {
 type App struct {
 	// ReplayCacheRaw selects and configures the replay cache, which remembers
 	// the spent proofs of all policies. Default: `{"store": "memory"}`.
-	ReplayCacheRaw json.RawMessage `json:"replay_cache,omitempty" caddy:"namespace=http.captcha.replay_caches inline_key=store"`
+	ReplayCacheRaw json.RawMessage `json:"replay_cache,omitempty" caddy:"namespace=captcha.replay_caches inline_key=store"`
 
 	// Keys are the secrets that sign clearances, each of at least 16 bytes;
 	// they take global placeholders. The first signs and all verify, so that a
@@ -59,7 +60,7 @@ type App struct {
 	// for `h2c` above all, which cannot be listed. Default: none.
 	Upgrade []string `json:"upgrade,omitempty"`
 
-	store    gate.Store
+	store    cache.Store
 	memory   *limit.Memory
 	keys     *clearance.Keys
 	gates    gate.Gates
@@ -105,9 +106,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("replay_cache: %w", err)
 	}
-	store, ok := mod.(gate.Store)
+	store, ok := mod.(cache.Store)
 	if !ok {
-		return fmt.Errorf("replay_cache: the module %T cannot count the uses of clearances; it must implement cache.Replay and cache.Counter", mod)
+		return fmt.Errorf("replay_cache: the module %T is no replay cache: it must implement cache.Store", mod)
 	}
 	a.store = store
 	return nil

@@ -64,7 +64,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if a.ReplayCacheRaw != nil {
 				return d.Err("replay_cache is given twice")
 			}
-			_, raw, err := unmarshalGuest(d, "http.captcha.replay_caches", "store")
+			_, raw, err := unmarshalGuest(d, "captcha.replay_caches", "store")
 			if err != nil {
 				return err
 			}

@@ -20,14 +20,14 @@ func inParallel(b *testing.B, work func(n int) (bool, error), want bool, wantErr
 }
 
 func BenchmarkClaim(b *testing.B) {
-	s, _ := testStore(b)
+	s, _ := testLedger(b)
 	inParallel(b, func(n int) (bool, error) {
 		return s.claim(testKey(n), Owner{}, testTTL, plenty)
 	}, true, nil)
 }
 
 func BenchmarkClaimAndRelease(b *testing.B) {
-	s, _ := testStore(b)
+	s, _ := testLedger(b)
 	inParallel(b, func(n int) (bool, error) {
 		key := testKey(n)
 		defer s.release(key, Owner{})
@@ -36,7 +36,7 @@ func BenchmarkClaimAndRelease(b *testing.B) {
 }
 
 func BenchmarkReplay(b *testing.B) {
-	s, _ := testStore(b)
+	s, _ := testLedger(b)
 	mustClaim(b, s, testKey(1), plenty)
 	inParallel(b, func(int) (bool, error) {
 		return s.claim(testKey(1), Owner{}, testTTL, plenty)
@@ -45,7 +45,7 @@ func BenchmarkReplay(b *testing.B) {
 
 func BenchmarkClaimWhenFull(b *testing.B) {
 	const capacity = 10_000
-	s, _ := testStore(b)
+	s, _ := testLedger(b)
 	for n := range capacity {
 		mustClaim(b, s, testKey(n), capacity)
 	}
@@ -59,7 +59,7 @@ func BenchmarkClaimWhenFull(b *testing.B) {
 func BenchmarkMillionClaims(b *testing.B) {
 	const claims = 1_000_000
 	for b.Loop() {
-		s, clock := testStore(b)
+		s, clock := testLedger(b)
 		empty := heapInUse()
 		for n := range claims {
 			mustClaim(b, s, testKey(n), claims)
@@ -75,28 +75,16 @@ func BenchmarkMillionClaims(b *testing.B) {
 }
 
 func BenchmarkGrant(b *testing.B) {
-	s, _ := testStore(b)
+	s, _ := testLedger(b)
 	inParallel(b, func(n int) (bool, error) {
 		return true, s.grant(testKey(n), 5, testTTL, plenty)
 	}, true, nil)
 }
 
 func BenchmarkUse(b *testing.B) {
-	s, _ := testStore(b)
+	s, _ := testLedger(b)
 	mustGrant(b, s, testKey(1), MaxUses, plenty)
 	inParallel(b, func(int) (bool, error) {
 		return s.use(testKey(1)), nil
 	}, true, nil)
-}
-
-func BenchmarkRejectedLookup(b *testing.B) {
-	r := SharedRejected()
-	r.Add(testKey(1), "reason")
-	r.settle()
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			r.Lookup(testKey(1))
-		}
-	})
 }

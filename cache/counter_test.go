@@ -14,7 +14,7 @@ import (
 )
 
 // mustGrant makes a counter, which must succeed.
-func mustGrant(t testing.TB, s *store, key Key, uses int32, capacity int64) {
+func mustGrant(t testing.TB, s *ledger, key Key, uses int32, capacity int64) {
 	t.Helper()
 	if err := s.grant(key, uses, testTTL, capacity); err != nil {
 		t.Fatal(err)
@@ -22,7 +22,7 @@ func mustGrant(t testing.TB, s *store, key Key, uses int32, capacity int64) {
 }
 
 // expectUses checks how many uses are left.
-func expectUses(t testing.TB, s *store, key Key, want int) {
+func expectUses(t testing.TB, s *ledger, key Key, want int) {
 	t.Helper()
 	if got := s.uses(key); got != want {
 		t.Fatalf("%d uses left, want %d", got, want)
@@ -30,7 +30,7 @@ func expectUses(t testing.TB, s *store, key Key, want int) {
 }
 
 func TestParallelRequestsTakeEachUseOnce(t *testing.T) {
-	s, _ := testStore(t)
+	s, _ := testLedger(t)
 	for n, uses := range []int{1, 2, 3, 10, 100, 1000} {
 		key := testKey(n)
 		mustGrant(t, s, key, int32(uses), plenty)
@@ -60,7 +60,7 @@ func TestParallelRequestsTakeEachUseOnce(t *testing.T) {
 }
 
 func TestParallelGrantsOfOneKeyMakeOneCounter(t *testing.T) {
-	s, _ := testStore(t)
+	s, _ := testLedger(t)
 	for n := range 1_000 {
 		var granted, taken atomic.Int32
 		var wg sync.WaitGroup
@@ -87,7 +87,7 @@ func TestParallelGrantsOfOneKeyMakeOneCounter(t *testing.T) {
 }
 
 func TestUnknownCounterIsUsedUp(t *testing.T) {
-	s, _ := testStore(t)
+	s, _ := testLedger(t)
 	if s.use(testKey(1)) {
 		t.Error("took a use that nobody granted")
 	}
@@ -98,7 +98,7 @@ func TestUnknownCounterIsUsedUp(t *testing.T) {
 }
 
 func TestLookingTakesNoUse(t *testing.T) {
-	s, _ := testStore(t)
+	s, _ := testLedger(t)
 	mustGrant(t, s, testKey(1), 2, plenty)
 	for left := 2; left > 0; left-- {
 		for range 10 {
@@ -112,7 +112,7 @@ func TestLookingTakesNoUse(t *testing.T) {
 }
 
 func TestCounterIsNotGrantedAgain(t *testing.T) {
-	s, clock := testStore(t)
+	s, clock := testLedger(t)
 	key := testKey(1)
 	mustGrant(t, s, key, 2, 1)
 	for left := 2; left >= 0; left-- {
@@ -133,7 +133,7 @@ func TestCounterIsNotGrantedAgain(t *testing.T) {
 }
 
 func TestCounterEndsWithItsTTL(t *testing.T) {
-	s, clock := testStore(t)
+	s, clock := testLedger(t)
 	clock.step(time.Hour)
 	mustGrant(t, s, testKey(1), 5, 1)
 	clock.step(testTTL - 1)
@@ -153,7 +153,7 @@ func TestCounterEndsWithItsTTL(t *testing.T) {
 
 func TestCountersTakeTheirPartOfTheCapacity(t *testing.T) {
 	const capacity = 1_000
-	s, clock := testStore(t)
+	s, clock := testLedger(t)
 	for n := range capacity {
 		if n%2 == 0 {
 			mustGrant(t, s, testKey(n), 3, capacity)
@@ -186,7 +186,7 @@ func TestCountersTakeTheirPartOfTheCapacity(t *testing.T) {
 }
 
 func TestCountersAndClaimsOfOneKeyAreApart(t *testing.T) {
-	s, _ := testStore(t)
+	s, _ := testLedger(t)
 	key := testKey(1)
 
 	owner := mustClaim(t, s, key, plenty)
@@ -227,7 +227,7 @@ func TestCountersAndClaimsOfOneKeyAreApart(t *testing.T) {
 // TestCounterOfATwinIsNotTaken plants a counter on a key that ristretto takes
 // for another.
 func TestCounterOfATwinIsNotTaken(t *testing.T) {
-	s, _ := testStore(t)
+	s, _ := testLedger(t)
 	for n := range 1_000 {
 		twin := counterKey(testKey(n))
 		hash, conflict := hashes(twin[:])
@@ -247,7 +247,7 @@ func TestCounterOfATwinIsNotTaken(t *testing.T) {
 }
 
 func TestLostCounterIsUsedUp(t *testing.T) {
-	s, clock := testStore(t)
+	s, clock := testLedger(t)
 	s.logger = zap.NewNop
 	mustGrant(t, s, testKey(1), 5, plenty)
 	s.claims.Clear()
@@ -262,7 +262,7 @@ func TestLostCounterIsUsedUp(t *testing.T) {
 }
 
 func TestCounterOfAClosedCacheIsUnavailable(t *testing.T) {
-	s, _ := testStore(t)
+	s, _ := testLedger(t)
 	mustGrant(t, s, testKey(1), 1, plenty)
 	s.logger = zap.NewNop
 	s.claims.Close()
@@ -281,7 +281,7 @@ func TestCountersBehaveLikeAMap(t *testing.T) {
 	}
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		s, clock := testStore(t)
+		s, clock := testLedger(t)
 		counters := make(map[Key]counter)
 		claims := make(map[Key]time.Duration)
 		for n := range 3_000 {
@@ -350,7 +350,7 @@ func TestCountersBehaveLikeAMap(t *testing.T) {
 // around the counters.
 func TestUsesAreExactWhileTheStoreIsBusy(t *testing.T) {
 	const counters, uses = 50, 40
-	s, clock := testStore(t)
+	s, clock := testLedger(t)
 	for n := range counters {
 		mustGrant(t, s, testKey(n), uses, plenty)
 	}
@@ -409,7 +409,7 @@ func TestCountersSurviveReloads(t *testing.T) {
 	if ok, err := m.Use(t.Context(), key); ok || err != nil {
 		t.Errorf("Use of a counter that is used up = %t, %v", ok, err)
 	}
-	audit(t, sharedStore())
+	audit(t, mustShare(t))
 }
 
 func TestUsesOutOfRangeAreRefused(t *testing.T) {

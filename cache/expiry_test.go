@@ -8,7 +8,7 @@ import (
 
 func TestEachEndedClaimMakesRoomForOne(t *testing.T) {
 	const capacity = 500
-	s, clock := testStore(t)
+	s, clock := testLedger(t)
 	for n := range capacity {
 		mustClaim(t, s, testKey(n), capacity)
 		clock.step(time.Second)
@@ -23,7 +23,7 @@ func TestEachEndedClaimMakesRoomForOne(t *testing.T) {
 }
 
 func TestLongClaimsDoNotHideEndedShortOnes(t *testing.T) {
-	s, clock := testStore(t)
+	s, clock := testLedger(t)
 	const capacity = 1_000
 	for n := range capacity {
 		ttl := 24 * time.Hour
@@ -44,7 +44,7 @@ func TestLongClaimsDoNotHideEndedShortOnes(t *testing.T) {
 
 func TestClaimLivesForItsTTL(t *testing.T) {
 	for _, ttl := range []time.Duration{time.Nanosecond, testTTL, 1<<63 - 1} {
-		s, clock := testStore(t)
+		s, clock := testLedger(t)
 		clock.step(time.Hour)
 		if claimed, err := s.claim(testKey(1), NewOwner(), ttl, plenty); !claimed {
 			t.Fatal(err)
@@ -60,7 +60,7 @@ func TestClaimLivesForItsTTL(t *testing.T) {
 }
 
 func TestProofClaimedAgainLongAfterItsClaimEnded(t *testing.T) {
-	s, clock := testStore(t)
+	s, clock := testLedger(t)
 	old := mustClaim(t, s, testKey(1), 1)
 	for range 10 {
 		clock.step(100 * testTTL)
@@ -75,7 +75,7 @@ func TestProofClaimedAgainLongAfterItsClaimEnded(t *testing.T) {
 
 func TestStepsOfTheClockNeitherForgetNorLeakClaims(t *testing.T) {
 	const capacity = 300
-	s, clock := testStore(t)
+	s, clock := testLedger(t)
 	clock.step(1000 * time.Hour)
 	random := rand.New(rand.NewPCG(1, 2))
 	for n := range 20_000 {

@@ -14,8 +14,9 @@ import (
 
 func TestMain(m *testing.M) {
 	// What lives as long as the process is not a leak.
-	sharedStore()
-	SharedRejected()
+	if _, err := sharedLedger(); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
 }
 
@@ -25,7 +26,7 @@ func testKey(n int) Key {
 	return Key(digest[:len(Key{})])
 }
 
-// testClock is a store's clock that only moves when told to.
+// testClock is a ledger's clock that only moves when told to.
 type testClock struct{ now atomic.Int64 }
 
 func (c *testClock) step(d time.Duration) { c.now.Add(int64(d)) }
@@ -35,10 +36,13 @@ const (
 	plenty  = 1 << 40
 )
 
-// testStore is a store of the test's own.
-func testStore(t testing.TB) (*store, *testClock) {
+// testLedger is a ledger of the test's own.
+func testLedger(t testing.TB) (*ledger, *testClock) {
 	clock := new(testClock)
-	s := newStore(func() time.Duration { return time.Duration(clock.now.Load()) })
+	s, err := newLedger(func() time.Duration { return time.Duration(clock.now.Load()) })
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		s.logger = zap.NewNop // to Close is to evict everything
 		s.claims.Close()
@@ -47,7 +51,7 @@ func testStore(t testing.TB) (*store, *testClock) {
 }
 
 // mustClaim claims key for a new owner, which must succeed.
-func mustClaim(t testing.TB, s *store, key Key, capacity int64) Owner {
+func mustClaim(t testing.TB, s *ledger, key Key, capacity int64) Owner {
 	t.Helper()
 	owner := NewOwner()
 	if claimed, err := s.claim(key, owner, testTTL, capacity); !claimed || err != nil {
@@ -58,7 +62,7 @@ func mustClaim(t testing.TB, s *store, key Key, capacity int64) Owner {
 
 // mustRefuse claims key, which must be refused with err; a nil err stands for
 // a live claim on the key.
-func mustRefuse(t testing.TB, s *store, key Key, capacity int64, want error) {
+func mustRefuse(t testing.TB, s *ledger, key Key, capacity int64, want error) {
 	t.Helper()
 	if claimed, err := s.claim(key, NewOwner(), testTTL, capacity); claimed || err != want {
 		t.Fatalf("claim = %t, %v; want false, %v", claimed, err, want)
@@ -66,8 +70,8 @@ func mustRefuse(t testing.TB, s *store, key Key, capacity int64, want error) {
 }
 
 // audit checks that ristretto, the stripes and the count agree, and that no
-// live claim was lost. Nothing may be going on in the store.
-func audit(t testing.TB, s *store) {
+// live claim was lost. Nothing may be going on in the ledger.
+func audit(t testing.TB, s *ledger) {
 	t.Helper()
 	inStripes := make(map[*claim]bool)
 	for i := range s.stripes {

@@ -9,13 +9,15 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/setting"
 )
 
 func init() {
 	caddy.RegisterModule(Memory{})
 }
 
-const memoryID = "http.captcha.replay_caches.memory"
+const memoryID = "captcha.replay_caches.memory"
 
 const defaultCapacity = 1_000_000
 
@@ -36,7 +38,7 @@ type Memory struct {
 	// the provider may still take a proof that old. Default: 30m.
 	Lifetime caddy.Duration `json:"ttl,omitempty"`
 
-	store *store
+	ledger *ledger
 }
 
 // CaddyModule returns the Caddy module information.
@@ -62,26 +64,29 @@ func (m *Memory) Provision(caddy.Context) error {
 	if err := checkTTL(m.TTL()); err != nil {
 		return err
 	}
-	m.store = sharedStore()
-	m.store.allow(m, int64(m.Capacity))
+	var err error
+	if m.ledger, err = sharedLedger(); err != nil {
+		return err
+	}
+	m.ledger.allow(m, int64(m.Capacity))
 	return nil
 }
 
 // Cleanup lets the capacity of this config no longer count. The claims stay,
 // and requests that are still under way may go on claiming.
 func (m *Memory) Cleanup() error {
-	if m.store != nil {
-		m.store.allow(m, 0)
+	if m.ledger != nil {
+		m.ledger.allow(m, 0)
 	}
 	return nil
 }
 
-// Claim implements Replay.
+// Claim implements Store.
 func (m *Memory) Claim(ctx context.Context, key Key, owner Owner) (bool, error) {
 	if err := available(ctx); err != nil {
 		return false, err
 	}
-	return m.store.claim(key, owner, m.TTL(), int64(m.Capacity))
+	return m.ledger.claim(key, owner, m.TTL(), int64(m.Capacity))
 }
 
 // available says whether a request that is not over may use the cache.
@@ -92,13 +97,40 @@ func available(ctx context.Context) error {
 	return nil
 }
 
-// Release implements Replay. It does its work even when ctx is done.
+// Release implements Store. It does its work even when ctx is done.
 func (m *Memory) Release(_ context.Context, key Key, owner Owner) error {
-	m.store.release(key, owner)
+	m.ledger.release(key, owner)
 	return nil
 }
 
-// TTL implements Replay.
+// Grant implements Store.
+func (m *Memory) Grant(ctx context.Context, key Key, uses int, ttl time.Duration) error {
+	if err := checkUses(uses); err != nil {
+		return err
+	}
+	if err := available(ctx); err != nil {
+		return err
+	}
+	return m.ledger.grant(key, int32(uses), ttl, int64(m.Capacity))
+}
+
+// Use implements Store.
+func (m *Memory) Use(ctx context.Context, key Key) (bool, error) {
+	if err := available(ctx); err != nil {
+		return false, err
+	}
+	return m.ledger.use(key), nil
+}
+
+// Uses implements Store.
+func (m *Memory) Uses(ctx context.Context, key Key) (int, error) {
+	if err := available(ctx); err != nil {
+		return 0, err
+	}
+	return m.ledger.uses(key), nil
+}
+
+// TTL implements Store.
 func (m *Memory) TTL() time.Duration { return time.Duration(m.Lifetime) }
 
 // UnmarshalCaddyfile sets up the replay cache from Caddyfile tokens. Syntax:
@@ -133,7 +165,7 @@ func (m *Memory) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "ttl":
 			err = m.setTTL(value)
 		default:
-			return d.Errf("unrecognized option %s; a memory replay cache has capacity and ttl", option)
+			return setting.Unrecognized(d, option, "replay_cache memory", "capacity", "ttl")
 		}
 		if err != nil {
 			return d.WrapErr(err)
@@ -167,7 +199,7 @@ func checkCapacity(capacity int) error {
 
 // Interface guards.
 var (
-	_ Replay                = (*Memory)(nil)
+	_ Store                 = (*Memory)(nil)
 	_ caddy.Provisioner     = (*Memory)(nil)
 	_ caddy.CleanerUpper    = (*Memory)(nil)
 	_ caddyfile.Unmarshaler = (*Memory)(nil)

@@ -35,7 +35,7 @@ func mustLoad(t *testing.T, config string) (*Memory, func()) {
 	return m, unload
 }
 
-// newKey returns a key that no other test has: the store is the process's.
+// newKey returns a key that no other test has: the ledger is the process's.
 func newKey() Key { return Key(NewOwner()) }
 
 func expectClaim(t *testing.T, m *Memory, key Key, want bool, wantErr error) {
@@ -110,11 +110,11 @@ func TestClaimsSurviveReloads(t *testing.T) {
 	unload()
 	m, _ = mustLoad(t, `{}`)
 	expectClaim(t, m, key, false, nil)
-	audit(t, sharedStore())
+	audit(t, mustShare(t))
 }
 
 func TestRejectedConfigLeavesTheCapacityAlone(t *testing.T) {
-	s := sharedStore()
+	s := mustShare(t)
 	mustLoad(t, `{"capacity": 3000000}`)
 	for range 3 {
 		if _, _, err := load(t, `{"capacity": 7000000, "ttl": "1m"}`); err == nil {
@@ -132,7 +132,7 @@ func TestRejectedConfigLeavesTheCapacityAlone(t *testing.T) {
 }
 
 func TestCleanupWorksAtAnyTime(t *testing.T) {
-	s := sharedStore()
+	s := mustShare(t)
 	mustLoad(t, `{"capacity": 3000000}`)
 	never := &Memory{Capacity: 8_000_000}
 	twice := &Memory{Capacity: 9_000_000}
@@ -232,7 +232,7 @@ func TestMemoryCaddyfileErrorsNameOptionAndLine(t *testing.T) {
 		"memory {\n ttl 14m\n}":                       "ttl must be at least 15m",
 		"memory {\n ttl 0\n}":                         "ttl must be at least 15m",
 		"memory {\n ttl soon\n}":                      "ttl must be a duration",
-		"memory {\n size 5\n}":                        "unrecognized option size",
+		"memory {\n size 5\n}":                        "unrecognized subdirective size",
 	} {
 		err := new(Memory).UnmarshalCaddyfile(caddyfile.NewTestDispenser(input))
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "Testfile:") {

@@ -45,11 +45,18 @@ type Attempt[V any] struct {
 	Identity [32]byte
 	Prefix   netip.Prefix
 
-	// Replay is the cache that the proof is claimed in.
-	Replay cache.Replay
+	// Store is where the proof is claimed.
+	Store Claims
 
 	// Verification is what the request does if it starts a flight.
 	Verification Verification[V]
+}
+
+// Claims is the part of a cache.Store that flights need.
+type Claims interface {
+	Claim(ctx context.Context, key cache.Key, owner cache.Owner) (bool, error)
+	Release(ctx context.Context, key cache.Key, owner cache.Owner) error
+	TTL() time.Duration
 }
 
 // Verification is the verification of one proof. Of its methods each is called
@@ -106,7 +113,7 @@ type flight[V any] struct {
 	owner    cache.Owner
 	identity [32]byte
 	prefix   netip.Prefix
-	replay   cache.Replay
+	store    Claims
 
 	// landed is closed when the four fields below it are final.
 	landed  chan struct{}
@@ -168,7 +175,7 @@ func (t *Table[V]) seat(a Attempt[V]) (seat *Seat[V], leads bool, err error) {
 		owner:    cache.NewOwner(),
 		identity: a.Identity,
 		prefix:   a.Prefix,
-		replay:   a.Replay,
+		store:    a.Store,
 		landed:   make(chan struct{}),
 		aboard:   2, // the verification and the leader
 	}
@@ -244,7 +251,7 @@ func (t *Table[V]) fly(ctx context.Context, f *flight[V], a Attempt[V]) {
 		return
 	}
 	defer a.Verification.End()
-	f.claimed, f.err = f.replay.Claim(ctx, f.key, f.owner)
+	f.claimed, f.err = f.store.Claim(ctx, f.key, f.owner)
 	switch {
 	case f.err != nil:
 		f.claimed = !errors.Is(f.err, cache.ErrFull)
@@ -302,12 +309,12 @@ func (f *flight[V]) giveBack() {
 	if f.err != nil {
 		// An answer that got lost. Whoever waited for the cache to fail should
 		// not have to wait for it again.
-		go func() { _ = f.replay.Release(context.Background(), f.key, f.owner) }()
+		go func() { _ = f.store.Release(context.Background(), f.key, f.owner) }()
 		return
 	}
-	if err := f.replay.Release(context.Background(), f.key, f.owner); err != nil {
+	if err := f.store.Release(context.Background(), f.key, f.owner); err != nil {
 		logger().Error("a claim could not be released: the proof counts as spent until the claim ends",
-			zap.Duration("ttl", f.replay.TTL()), zap.Error(err))
+			zap.Duration("ttl", f.store.TTL()), zap.Error(err))
 	}
 }
 

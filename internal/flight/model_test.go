@@ -236,7 +236,7 @@ func TestStormOfDroppedConnectionsForwardsNoProofTwice(t *testing.T) {
 			seat, err := table.Join(ctx, Attempt[int]{
 				Key:    cache.Key{byte(proof), byte(proof >> 8)},
 				Prefix: []netip.Prefix{home, home, other}[rand.N(3)],
-				Replay: &replays,
+				Store:  &replays,
 				Verification: verification[int]{
 					begin: func() error {
 						slots.Add(1)

@@ -88,7 +88,7 @@ func newWorld() *world {
 		Key:      cache.Key{1},
 		Identity: [32]byte{1},
 		Prefix:   home,
-		Replay:   &w.replays,
+		Store:    &w.replays,
 		Verification: verification[string]{
 			begin: func() error {
 				w.admitted.Add(1)

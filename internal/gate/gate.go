@@ -31,7 +31,7 @@ type Options struct {
 	BasePath string
 
 	Verifier verifier.Verifier
-	Store    Store
+	Store    cache.Store
 	Keys     *clearance.Keys
 
 	// Memory is what the bodies take that are searched for proofs, of all
@@ -59,12 +59,6 @@ type Options struct {
 	Failures int
 
 	Logger *zap.Logger
-}
-
-// Store is what a gate needs of a replay cache.
-type Store interface {
-	cache.Replay
-	cache.Counter
 }
 
 // ClearanceOptions are what a policy's clearances are like.

@@ -34,7 +34,7 @@ func isDeadline(err error) bool { return errors.Is(err, context.DeadlineExceeded
 func (in *intake) spend(r *http.Request, proof verifier.Proof) Decision {
 	g := in.gate
 	identity := g.identity(proof)
-	if reason, ok := cache.SharedRejected().Lookup(cache.Key(identity[:16])); ok {
+	if reason, ok := rejectedProofs().reason(identity); ok {
 		return Decision{Outcome: Rejected, Reason: reason}
 	}
 	g.warnOfAddresses(r)
@@ -50,7 +50,7 @@ func (in *intake) spend(r *http.Request, proof verifier.Proof) Decision {
 		Key:          g.claimKey(proof),
 		Identity:     identity,
 		Prefix:       request.ClientPrefix(v.client.IP),
-		Replay:       g.Store,
+		Store:        g.Store,
 		Verification: v,
 	})
 	if err != nil {
@@ -100,7 +100,7 @@ func (v *verification) Verify(ctx context.Context) (verifier.Verdict, flight.Fat
 	observeVerification(g.provider, verdict, time.Since(started))
 	g.alert(verdict)
 	if verdict.Result == verifier.Rejected {
-		cache.SharedRejected().Add(cache.Key(v.identity[:16]), verdict.Reason)
+		rejectedProofs().add(v.identity, verdict.Reason)
 	}
 	v.failed = blames(verdict.Result)
 	return verdict, fate(verdict.Result)

@@ -15,17 +15,17 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// sharedStore returns the store of this process. It is made at first use and
+// sharedLedger returns the ledger of this process. It is made at first use and
 // kept as long as the process lives, so that no reload forgets a claim and no
 // request of an old config meets a closed cache.
-var sharedStore = sync.OnceValue(func() *store { return newStore(sinceStart) })
+var sharedLedger = sync.OnceValues(func() (*ledger, error) { return newLedger(sinceStart) })
 
 var start = time.Now()
 
 // sinceStart is a clock that no step of the wall clock moves.
 func sinceStart() time.Duration { return time.Since(start) }
 
-// store keeps claims in ristretto, and counters as claims that carry uses. It
+// ledger keeps claims in ristretto, and counters as claims that carry uses. It
 // makes up for what a cache does not promise:
 //
 //   - A Set is visible later, or never. A claim counts as made only after Set,
@@ -35,13 +35,13 @@ func sinceStart() time.Duration { return time.Since(start) }
 //   - Times to live follow the wall clock. Ours are not given to ristretto;
 //     each stripe knows which of its claims ends next, and Claim removes those
 //     that have ended.
-type store struct {
+type ledger struct {
 	claims  *ristretto.Cache[[]byte, *claim]
 	clock   func() time.Duration
 	logger  func() *zap.Logger
 	stripes [256]stripe
 
-	// held counts the claims in the store. Those that have ended are still
+	// held counts the claims in the ledger. Those that have ended are still
 	// counted until they are removed, which happens before any new claim is
 	// refused for want of room.
 	held atomic.Int64
@@ -59,7 +59,7 @@ type store struct {
 type claim struct {
 	key   Key
 	owner Owner
-	ends  time.Duration // on the store's clock
+	ends  time.Duration // on the ledger's clock
 	uses  atomic.Int32  // left on a counter; a proof's claim has none
 	pos   int32         // in the stripe's heap, guarded by the stripe's mu
 }
@@ -86,8 +86,8 @@ const sweepLimit = 64
 // past a doubling and half empty, at 230 bytes per claim instead of 180.
 const shards = 160
 
-func newStore(clock func() time.Duration) *store {
-	s := &store{
+func newLedger(clock func() time.Duration) (*ledger, error) {
+	s := &ledger{
 		clock:      clock,
 		logger:     func() *zap.Logger { return caddy.Log().Named(memoryID) },
 		capacities: make(map[*Memory]int64),
@@ -104,10 +104,7 @@ func newStore(clock func() time.Duration) *store {
 		KeyToHash:          hashes,
 		OnEvict:            s.evicted,
 	})
-	if err != nil {
-		panic(err) // an invalid Config, and this one is constant
-	}
-	return s
+	return s, err
 }
 
 // hashes gives ristretto the 128 bits of a Key as they are. The low byte of
@@ -122,12 +119,12 @@ func hashes(key []byte) (hash, conflict uint64) {
 // claim records key for owner. It returns false when a live claim holds the
 // key, and ErrFull when as many claims live as the largest of the live
 // configs' capacities, and atLeast, allow.
-func (s *store) claim(key Key, owner Owner, ttl time.Duration, atLeast int64) (bool, error) {
+func (s *ledger) claim(key Key, owner Owner, ttl time.Duration, atLeast int64) (bool, error) {
 	return s.add(key, owner, 0, ttl, atLeast)
 }
 
 // add makes a claim that carries uses.
-func (s *store) add(key Key, owner Owner, uses int32, ttl time.Duration, atLeast int64) (bool, error) {
+func (s *ledger) add(key Key, owner Owner, uses int32, ttl time.Duration, atLeast int64) (bool, error) {
 	capacity := max(atLeast, s.capacity.Load())
 	for {
 		claimed, err := s.tryAdd(key, owner, uses, ttl, capacity)
@@ -138,7 +135,7 @@ func (s *store) add(key Key, owner Owner, uses int32, ttl time.Duration, atLeast
 	}
 }
 
-func (s *store) tryAdd(key Key, owner Owner, uses int32, ttl time.Duration, capacity int64) (bool, error) {
+func (s *ledger) tryAdd(key Key, owner Owner, uses int32, ttl time.Duration, capacity int64) (bool, error) {
 	st := s.stripe(key)
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -167,7 +164,7 @@ func (s *store) tryAdd(key Key, owner Owner, uses int32, ttl time.Duration, capa
 }
 
 // release removes the claim on key if owner holds it.
-func (s *store) release(key Key, owner Owner) {
+func (s *ledger) release(key Key, owner Owner) {
 	st := s.stripe(key)
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -177,7 +174,7 @@ func (s *store) release(key Key, owner Owner) {
 }
 
 // reserve counts one more claim unless capacity are held already.
-func (s *store) reserve(capacity int64) bool {
+func (s *ledger) reserve(capacity int64) bool {
 	for {
 		held := s.held.Load()
 		if held >= capacity {
@@ -190,8 +187,8 @@ func (s *store) reserve(capacity int64) bool {
 }
 
 // makeRoom removes claims that have ended from the first stripe that has any.
-// It returns false when all the claims in the store live.
-func (s *store) makeRoom() bool {
+// It returns false when all the claims in the ledger live.
+func (s *ledger) makeRoom() bool {
 	now := s.clock()
 	for i := range s.stripes {
 		st := &s.stripes[i]
@@ -210,15 +207,15 @@ func (s *store) makeRoom() bool {
 
 // sweep removes claims that have ended by now, at most sweepLimit of them, and
 // returns how many. The caller holds the stripe's lock.
-func (s *store) sweep(st *stripe, now time.Duration) (removed int) {
+func (s *ledger) sweep(st *stripe, now time.Duration) (removed int) {
 	for ; removed < sweepLimit && st.next.Load() <= int64(now); removed++ {
 		s.remove(st, st.claims[0])
 	}
 	return removed
 }
 
-// remove takes c out of the store. The caller holds the stripe's lock.
-func (s *store) remove(st *stripe, c *claim) {
+// remove takes c out of the ledger. The caller holds the stripe's lock.
+func (s *ledger) remove(st *stripe, c *claim) {
 	// Were c lost to an eviction, its key might now be another's.
 	if stored, _ := s.claims.Get(c.key[:]); stored == c {
 		s.claims.Del(c.key[:])
@@ -230,7 +227,7 @@ func (s *store) remove(st *stripe, c *claim) {
 // evicted is called by ristretto when it drops a claim that we did not delete.
 // It runs where the Wait of a claim is answered, so it must not take a
 // stripe's lock.
-func (s *store) evicted(item *ristretto.Item[*claim]) {
+func (s *ledger) evicted(item *ristretto.Item[*claim]) {
 	c := item.Value
 	if c == nil || c.ends <= s.clock() {
 		return
@@ -243,7 +240,7 @@ func (s *store) evicted(item *ristretto.Item[*claim]) {
 
 // allow makes the capacity that m's config asks for count; 0 ends that, and
 // does nothing when it has ended before or never began.
-func (s *store) allow(m *Memory, capacity int64) {
+func (s *ledger) allow(m *Memory, capacity int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if capacity > 0 {
@@ -258,7 +255,7 @@ func (s *store) allow(m *Memory, capacity int64) {
 	s.capacity.Store(largest)
 }
 
-func (s *store) stripe(key Key) *stripe { return &s.stripes[key[len(key)-1]] }
+func (s *ledger) stripe(key Key) *stripe { return &s.stripes[key[len(key)-1]] }
 
 func (st *stripe) push(c *claim) {
 	heap.Push(&st.claims, c)

@@ -15,7 +15,7 @@ import (
 
 func TestParallelRequestsClaimEachProofOnce(t *testing.T) {
 	const proofs, requests = 10_000, 64
-	s, _ := testStore(t)
+	s, _ := testLedger(t)
 	for n := range proofs {
 		var (
 			key   = testKey(n)
@@ -46,7 +46,7 @@ func TestParallelRequestsClaimEachProofOnce(t *testing.T) {
 
 func TestFullStoreRefusesNewProofsAndForgetsNone(t *testing.T) {
 	const capacity, flood = 5_000, 20_000
-	s, _ := testStore(t)
+	s, _ := testLedger(t)
 	for n := range capacity {
 		mustClaim(t, s, testKey(n), capacity)
 	}
@@ -55,7 +55,7 @@ func TestFullStoreRefusesNewProofsAndForgetsNone(t *testing.T) {
 		wg.Go(func() {
 			for n := part; n < flood; n += 8 {
 				if claimed, err := s.claim(testKey(capacity+n), NewOwner(), testTTL, capacity); claimed || err != ErrFull {
-					t.Errorf("claim in a full store = %t, %v", claimed, err)
+					t.Errorf("claim in a full ledger = %t, %v", claimed, err)
 				}
 			}
 		})
@@ -69,7 +69,7 @@ func TestFullStoreRefusesNewProofsAndForgetsNone(t *testing.T) {
 
 func TestParallelClaimsFillTheStoreExactly(t *testing.T) {
 	const capacity = 1_000
-	s, clock := testStore(t)
+	s, clock := testLedger(t)
 	for round := range 3 { // from the second round on, room has to be made
 		var claims atomic.Int32
 		var wg sync.WaitGroup
@@ -95,7 +95,7 @@ func TestParallelClaimsFillTheStoreExactly(t *testing.T) {
 }
 
 func TestOnlyTheOwnerReleases(t *testing.T) {
-	s, _ := testStore(t)
+	s, _ := testLedger(t)
 	owner := mustClaim(t, s, testKey(1), plenty)
 	s.release(testKey(1), NewOwner())
 	s.release(testKey(1), Owner{})
@@ -114,7 +114,7 @@ func TestOnlyTheOwnerReleases(t *testing.T) {
 }
 
 func TestClaimsAndReleasesLeaveNothingBehind(t *testing.T) {
-	s, clock := testStore(t)
+	s, clock := testLedger(t)
 	for n := range 100_000 {
 		key := testKey(n % 1000)
 		s.release(key, mustClaim(t, s, key, 1))
@@ -138,7 +138,7 @@ func TestStoreBehavesLikeAMap(t *testing.T) {
 	}
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 0))
-		s, clock := testStore(t)
+		s, clock := testLedger(t)
 		model := make(map[Key]entry)
 		owners := []Owner{NewOwner(), NewOwner(), NewOwner()}
 		for n := range 3_000 {
@@ -181,7 +181,7 @@ func TestStoreBehavesLikeAMap(t *testing.T) {
 }
 
 func TestParallelClaimsReleasesAndExpiryKeepTheBooks(t *testing.T) {
-	s, clock := testStore(t)
+	s, clock := testLedger(t)
 	var holders [200]atomic.Int32
 	var wg sync.WaitGroup
 	for worker := range uint64(8) {
@@ -212,7 +212,7 @@ func TestParallelClaimsReleasesAndExpiryKeepTheBooks(t *testing.T) {
 
 func TestClaimThatIsNotStoredIsUnavailable(t *testing.T) {
 	t.Run("because the cache is closed", func(t *testing.T) {
-		s, _ := testStore(t)
+		s, _ := testLedger(t)
 		s.claims.Close()
 		mustRefuse(t, s, testKey(1), 1, ErrUnavailable)
 		if held := s.held.Load(); held != 0 {
@@ -220,7 +220,7 @@ func TestClaimThatIsNotStoredIsUnavailable(t *testing.T) {
 		}
 	})
 	t.Run("because half of its key is another's", func(t *testing.T) {
-		s, _ := testStore(t)
+		s, _ := testLedger(t)
 		owner := mustClaim(t, s, Key{0: 1, 15: 7}, 2)
 		for _, twin := range []Key{{0: 1, 15: 8}, {0: 1}} {
 			mustRefuse(t, s, twin, 2, ErrUnavailable)
@@ -233,11 +233,11 @@ func TestClaimThatIsNotStoredIsUnavailable(t *testing.T) {
 }
 
 func TestEvictionOfALiveClaimIsLoggedAndDoesNotLeak(t *testing.T) {
-	s, clock := testStore(t)
+	s, clock := testLedger(t)
 	core, logs := observer.New(zapcore.ErrorLevel)
 	s.logger = func() *zap.Logger { return zap.New(core) }
 	mustClaim(t, s, testKey(1), 2)
-	s.claims.UpdateMaxCost(1) // what the store itself never does
+	s.claims.UpdateMaxCost(1) // what the ledger itself never does
 	mustClaim(t, s, testKey(2), 2)
 	if lost := s.lost.Load(); lost != 1 {
 		t.Errorf("%d claims noticed as lost, want 1", lost)
@@ -254,7 +254,7 @@ func TestEvictionOfALiveClaimIsLoggedAndDoesNotLeak(t *testing.T) {
 }
 
 func TestEndOfALostClaimSparesTheNextOneOnItsKey(t *testing.T) {
-	s, clock := testStore(t)
+	s, clock := testLedger(t)
 	s.logger = zap.NewNop
 	mustClaim(t, s, testKey(1), plenty)
 	s.claims.Clear()
@@ -268,7 +268,7 @@ func TestEndOfALostClaimSparesTheNextOneOnItsKey(t *testing.T) {
 }
 
 func TestLargestCapacityOfTheLiveConfigsCounts(t *testing.T) {
-	s, _ := testStore(t)
+	s, _ := testLedger(t)
 	small, large := new(Memory), new(Memory)
 	for _, step := range []struct {
 		m        *Memory
@@ -302,7 +302,7 @@ func heapInUse() int64 {
 
 func TestMemoryPerClaimIsBounded(t *testing.T) {
 	const claims, bound = 200_000, 250
-	s, _ := testStore(t)
+	s, _ := testLedger(t)
 	before := heapInUse()
 	for n := range claims {
 		mustClaim(t, s, testKey(n), plenty)
