@@ -58,10 +58,10 @@ func NewMatchers(sets caddyhttp.MatcherSets) *Matchers {
 	return m
 }
 
-// add puts the set into the group that sees the same, or makes one.
 // Sets returns the matcher sets as they were given.
 func (m *Matchers) Sets() caddyhttp.MatcherSets { return m.sets }
 
+// add puts the set into the group that sees the same, or makes one.
 func (m *Matchers) add(seen sight, s set) {
 	for i := range m.groups {
 		if m.groups[i].sight.equal(seen) {

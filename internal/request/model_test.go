@@ -24,32 +24,33 @@ type modelKind struct {
 	name       string
 	parts      string // p(ath), q(uery), m(ethod), h(ost)
 	extensions []string
+	excludes   bool // it is about what it leaves out, where scripts are the application's own
 }
 
 var modelKinds = []modelKind{
-	{"path /login*", "p", nil},
-	{"path /login", "p", nil},
-	{"path /login/*", "p", nil},
-	{"path *.php", "p", []string{".php"}},
-	{"path /a%2Fb*", "p", nil},
-	{"path /a//b*", "p", nil},
-	{"not path /public/*", "p", nil},
-	{"not path *.css", "p", []string{".css"}},
-	{"path_regexp ^/login", "p", nil},
-	{"path_regexp \\.php$", "p", []string{".php"}},
-	{"method POST", "m", nil},
-	{"method PUT", "m", nil},
-	{"method GET", "m", nil},
-	{"query action=login", "q", nil},
-	{"query user_name=x", "q", nil},
-	{"not query action=view", "q", nil},
-	{"host login.example", "h", nil},
-	{"header Host login.example", "h", nil},
-	{"path /login* method POST", "pm", nil},
-	{"path /wp* query action=login", "pq", nil},
-	{"expression path", "p", []string{".php"}},
-	{"expression query", "q", nil},
-	{"vars path", "p", []string{".php"}},
+	{"path /login*", "p", nil, false},
+	{"path /login", "p", nil, false},
+	{"path /login/*", "p", nil, false},
+	{"path *.php", "p", []string{".php"}, false},
+	{"path /a%2Fb*", "p", nil, false},
+	{"path /a//b*", "p", nil, false},
+	{"not path /public/*", "p", nil, true},
+	{"not path *.css", "p", []string{".css"}, true},
+	{"path_regexp ^/login", "p", nil, false},
+	{"path_regexp \\.php$", "p", []string{".php"}, false},
+	{"method POST", "m", nil, false},
+	{"method PUT", "m", nil, false},
+	{"method GET", "m", nil, false},
+	{"query action=login", "q", nil, false},
+	{"query user_name=x", "q", nil, false},
+	{"not query action=view", "q", nil, false},
+	{"host login.example", "h", nil, false},
+	{"header Host login.example", "h", nil, false},
+	{"path /login* method POST", "pm", nil, false},
+	{"path /wp* query action=login", "pq", nil, false},
+	{"expression path", "p", []string{".php"}, false},
+	{"expression query", "q", nil, false},
+	{"vars path", "p", []string{".php"}, false},
 }
 
 // modelMatches evaluates the sets on every reading of the request.
@@ -67,7 +68,7 @@ func modelMatches(kind modelKind, sets caddyhttp.MatcherSets, r *http.Request) b
 	methods, hosts := []string{r.Method}, []string{r.Host}
 	if strings.Contains(kind.parts, "p") {
 		for _, u := range urls {
-			paths = append(paths, modelPaths(u, kind.extensions)...)
+			paths = append(paths, modelPaths(u, kind.extensions, !kind.excludes)...)
 		}
 	}
 	var allQueries []string
@@ -85,7 +86,8 @@ func modelMatches(kind modelKind, sets caddyhttp.MatcherSets, r *http.Request) b
 	}
 	if strings.Contains(kind.parts, "h") {
 		for _, host := range []string{r.Host, strings.ToLower(r.Host)} {
-			hosts = append(hosts, host, regexp.MustCompile(`\.+(:[^:\]]*)?$`).ReplaceAllString(host, "$1"))
+			hosts = append(hosts, host, regexp.MustCompile(`^([^\[:]*?)\.*(:[^:]*)?$`).ReplaceAllString(host, "$1$2"),
+				regexp.MustCompile(`^([^\[:]*?)\.*:.*:.*$`).ReplaceAllString(host, "$1"))
 		}
 	}
 	once(&paths)
@@ -250,7 +252,7 @@ var modelSteps = []func(string) string{
 	strings.ToLower,
 }
 
-func modelPaths(u *url.URL, extensions []string) []path {
+func modelPaths(u *url.URL, extensions []string, scripts bool) []path {
 	p, raw := u.Path, u.EscapedPath()
 	if p == "" {
 		p, raw = "/", "/"
@@ -264,10 +266,11 @@ func modelPaths(u *url.URL, extensions []string) []path {
 	rawURL = modelResolve(modelAuthority(rawURL))
 	paths = append(paths, path{modelDecode(rawURL), rawURL})
 	rawServlet := replace(`;[^/]*`, "")(raw)
-	paths = append(paths, path{modelClean(modelDecode(rawServlet)), modelClean(rawServlet)})
+	paths = append(paths, path{modelClean(strings.ReplaceAll(modelDecode(rawServlet), `\`, "/")), modelClean(rawServlet)})
 	paths = append(paths, path{modelInert(p), modelInert(raw)})
 	if p != modelInert(p) {
-		paths = append(paths, path{modelInert(raw), ""})
+		paths = append(paths, path{modelInert(raw), ""}, path{modelInert(modelDecode(modelClean(raw))), ""})
+		paths = append(paths, path{replace(`//+`, "/")(modelInert(p)), ""})
 	}
 	for _, last := range []func(string) string{modelClean, modelInert} {
 		all := p
@@ -281,17 +284,29 @@ func modelPaths(u *url.URL, extensions []string) []path {
 		paths = append(paths, path{all, ""})
 	}
 	all := paths[len(paths)-2].decoded
+	script := regexp.MustCompile(`(?is)^.*?\.(php5?|phtml|f?cgi|p[ly]|aspx?|ashx|cfm)(/.*)$`)
+	if scripts {
+		paths = append(paths,
+			path{script.ReplaceAllString(modelClean(p), "$2"), script.ReplaceAllString(modelClean(raw), "$2")},
+			path{script.ReplaceAllString(all, "$2"), ""})
+	}
 	for _, extension := range extensions {
 		cut := regexp.MustCompile(`(?is)^(.*?` + regexp.QuoteMeta(extension) + `)/.*$`)
 		paths = append(paths,
 			path{cut.ReplaceAllString(modelClean(p), "$1"), cut.ReplaceAllString(modelClean(raw), "$1")},
 			path{cut.ReplaceAllString(all, "$1"), ""})
 	}
+	for _, p := range paths {
+		paths = append(paths, path{strings.ToLower(p.decoded), strings.ToLower(p.raw)})
+	}
 	return paths
 }
 
 func modelQueries(query string) []string {
 	queries := []string{query}
+	if before, _, found := strings.Cut(query, "#"); found {
+		queries = append(queries, modelQueries(before)...)
+	}
 	for _, separator := range []string{"&", "[&;]"} {
 		var pairs [][2]string
 		for _, text := range regexp.MustCompile(separator).Split(query, -1) {
@@ -311,6 +326,7 @@ func modelQueries(query string) []string {
 			name(replace(`^ +`, "")),
 			both(replace(`(?s)\x00.*`, "")),
 			name(modelPHP),
+			func(p [2]string) [2]string { return [2]string{p[0], strings.Trim(p[1], " \t\n\r\v\x00")} },
 			both(strings.ToLower),
 		}
 		all := slices.Clone(pairs)
@@ -365,9 +381,13 @@ func modelMethods(r, original *http.Request, queries []string) []string {
 		switch strings.ToLower(name) {
 		case "x-http-method-override", "x-http-method", "x-method-override":
 			methods = append(methods, values...)
+			for _, value := range values {
+				methods = append(methods, strings.Split(value, ",")...)
+			}
 		}
 	}
 	for _, query := range queries {
+		query, _, _ = strings.Cut(query, "#")
 		fields, err := url.ParseQuery(query)
 		if err == nil {
 			for name, values := range fields {

@@ -36,19 +36,29 @@ func (s *sight) readPath(v *values[path], p path) {
 	}
 	v.add(s.asURL(raw))
 	v.add(s.asServlet(raw))
-	if s.cased&pathPart != 0 {
-		v.add(path{decoded: strings.ToLower(p.decoded), raw: s.ifEscapes(strings.ToLower(raw))})
-	}
 	if hasDots(p.decoded) { // prefixes that are compared without cleaning, decoded and as sent
 		v.add(path{decoded: inert(p.decoded), raw: s.ifEscapes(inert(raw))})
 		v.add(path{decoded: inert(raw)})
+		v.add(path{decoded: inert(decode(clean(raw)))}) // cleaned as sent, and decoded after that
+		if s.slashes {
+			v.add(path{decoded: mergeSlashes(inert(p.decoded))})
+		}
 	}
 
 	all := s.allSteps(v, p.decoded, clean)
 	s.allSteps(v, p.decoded, inert)
+	if s.scripts {
+		v.add(path{decoded: behindScript(cleaned), raw: s.ifEscapes(behindScript(clean(raw)))})
+		v.add(path{decoded: behindScript(all)})
+	}
 	for _, extension := range s.extensions {
 		v.add(path{decoded: cutExtension(cleaned, extension), raw: s.ifEscapes(cutExtension(clean(raw), extension))})
 		v.add(path{decoded: cutExtension(all, extension)})
+	}
+	if s.cased&pathPart != 0 { // each of them in lower case, too
+		for _, value := range v.list {
+			v.add(path{decoded: strings.ToLower(value.decoded), raw: s.ifEscapes(strings.ToLower(value.raw))})
+		}
 	}
 }
 
@@ -104,10 +114,11 @@ func (s *sight) asURL(raw string) path {
 	return path{decoded: decode(raw), raw: s.ifEscapes(raw)}
 }
 
-// asServlet reads an encoded path as servlet containers do.
+// asServlet reads an encoded path as servlet containers do: parameters end at
+// a slash that was sent as one.
 func (s *sight) asServlet(raw string) path {
 	raw = cutParameters(raw)
-	return path{decoded: clean(decode(raw)), raw: s.ifEscapes(clean(raw))}
+	return path{decoded: clean(forwardSlashes(decode(raw))), raw: s.ifEscapes(clean(raw))}
 }
 
 // eachSegment calls change for every segment of the path, and joins what it
@@ -281,6 +292,45 @@ func cutExtension(p, extension string) string {
 	return p
 }
 
+// scripts are the extensions of what a server runs and hands the rest of the
+// path to, as PATH_INFO (RFC 3875, section 4.1.5). Front controllers route by
+// it: to many of them /index.php/login is /login.
+var scripts = [...]string{".php", ".php5", ".phtml", ".cgi", ".fcgi", ".pl", ".py", ".asp", ".aspx", ".ashx", ".cfm"}
+
+// behindScript returns what follows on the first segment that may be a script,
+// or the path itself where there is none.
+func behindScript(p string) string {
+	for i := range len(p) {
+		if p[i] == '/' && isScript(p[:i]) {
+			return p[i:]
+		}
+	}
+	return p
+}
+
+// isScript reports whether a path ends in the extension of a script.
+func isScript(p string) bool {
+	dot := strings.LastIndexByte(p[max(0, len(p)-len(".phtml")):], '.')
+	if dot < 0 {
+		return false
+	}
+	extension := p[max(0, len(p)-len(".phtml"))+dot:]
+	for _, script := range scripts {
+		if strings.EqualFold(extension, script) {
+			return true
+		}
+	}
+	return false
+}
+
+// mergeSlashes makes one slash of several.
+func mergeSlashes(p string) string {
+	for strings.Contains(p, "//") {
+		p = strings.ReplaceAll(p, "//", "/")
+	}
+	return p
+}
+
 // clean is the path as it is cleaned by most: slashes merged, dot segments
 // resolved, a slash at the end kept.
 func clean(p string) string {
@@ -418,8 +468,8 @@ func (s *sight) oddPath(p string) bool {
 		}
 		switch p[i] {
 		case '/':
-			if i > 0 && (classes[p[i-1]]&edge != 0 || dot && len(s.extensions) > 0) {
-				return true // two slashes, or a segment that ends in a dot, a space or perhaps an extension
+			if i > 0 && (classes[p[i-1]]&edge != 0 || dot && (len(s.extensions) > 0 || s.scripts && isScript(p[:i]))) {
+				return true // two slashes, or a segment that ends in a dot, a space, or the extension of a script
 			}
 		case '.':
 			dot = true

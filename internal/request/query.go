@@ -24,6 +24,9 @@ func (s *sight) readQuery(v *values[string], query string) {
 	if !s.oddQuery(query) {
 		return
 	}
+	if cut, _, found := strings.Cut(query, "#"); found { // where a fragment would begin
+		s.readQuery(v, cut)
+	}
 	for _, separators := range []string{"&", "&;"} {
 		pairs, wellFormed := parseQuery(query, separators)
 		add := func(change func(pair) pair) {
@@ -39,10 +42,11 @@ func (s *sight) readQuery(v *values[string], query string) {
 		}
 		add(func(p pair) pair { return p })
 		add(trimNames)
+		add(trimValues)
 		add(cutNULs)
 		add(phpNames)
 		add(lowerPair)
-		add(func(p pair) pair { return lowerPair(phpNames(cutNULs(trimNames(p)))) })
+		add(func(p pair) pair { return lowerPair(trimValues(phpNames(cutNULs(trimNames(p))))) })
 		if s.repeats {
 			for _, keepLast := range []bool{false, true} {
 				if once := onePerName(pairs, keepLast); len(once) < len(pairs) {
@@ -67,7 +71,7 @@ func tooManyPairs(query string) bool {
 func (s *sight) oddQuery(query string) bool {
 	for i := range len(query) {
 		switch c := query[i]; {
-		case c == ';', c == '%', c == '+', c == '.', c == '[', 'A' <= c && c <= 'Z', c >= 0x80, c == '&' && s.repeats:
+		case c == ';', c == '%', c == '+', c == '.', c == '[', c == '#', 'A' <= c && c <= 'Z', c >= 0x80, c == '&' && s.repeats:
 			return true
 		}
 	}
@@ -130,6 +134,12 @@ func encodeQuery(pairs []pair) string {
 // trimNames cuts the spaces that a name begins with, as PHP does.
 func trimNames(p pair) pair {
 	return pair{strings.TrimLeft(p.name, " "), p.value}
+}
+
+// trimValues cuts the white space around a value, as applications do that trim
+// what people type.
+func trimValues(p pair) pair {
+	return pair{p.name, strings.Trim(p.value, " \t\n\r\v\x00")}
 }
 
 // cutNULs ends a name and its value at their first NUL.

@@ -167,9 +167,15 @@ func readMethods(v *values[string], r *http.Request, sent *Line, queries []strin
 	for _, name := range methodHeaders {
 		for _, value := range r.Header[name] {
 			add(value)
+			if strings.IndexByte(value, ',') >= 0 { // as several lines are one list
+				for method := range strings.SplitSeq(value, ",") {
+					add(method)
+				}
+			}
 		}
 	}
 	for _, query := range queries {
+		query, _, _ = strings.Cut(query, "#")
 		if !mayNameMethod(query) {
 			continue
 		}
@@ -228,13 +234,18 @@ func (s *sight) readHost(v *values[string], host string) {
 	}
 }
 
-// withoutDots returns the host without the dots that end its name.
+// withoutDots returns the host without the dots that end its name. What more
+// than one colon follows on is no port to Caddy, and to others it is nothing.
 func withoutDots(host string) string {
-	name, port := host, ""
-	if colon := strings.LastIndexByte(host, ':'); colon >= 0 && !strings.HasSuffix(host, "]") {
-		name, port = host[:colon], host[colon:]
+	if strings.HasPrefix(host, "[") {
+		return host
 	}
-	return strings.TrimRight(name, ".") + port
+	name, port, found := strings.Cut(host, ":")
+	name = strings.TrimRight(name, ".")
+	if !found || strings.IndexByte(port, ':') >= 0 {
+		return name
+	}
+	return name + ":" + port
 }
 
 // oddHost reports whether a host may have a second reading.
@@ -243,6 +254,10 @@ func (s *sight) oddHost(host string) bool {
 		switch c := host[i]; {
 		case c == '.':
 			if i+1 == len(host) || host[i+1] == ':' {
+				return true
+			}
+		case c == ':':
+			if strings.IndexByte(host[i+1:], ':') >= 0 {
 				return true
 			}
 		case 'A' <= c && c <= 'Z' || c >= 0x80:

@@ -31,12 +31,13 @@ type sight struct {
 	slashes    bool     // whether two slashes in a path differ from one
 	repeats    bool     // whether it makes a difference that a query has a name twice
 	extensions []string // that its path patterns name, in lower case, such as ".php"
+	scripts    bool     // whether it may mean what a script is handed as PATH_INFO
 	writes     bool     // whether it may write placeholders or variables, or reads them
 	body       bool     // whether it reads a body placeholder
 }
 
 // everything is what a matcher may see that is not known.
-var everything = sight{parts: allParts, cased: allParts, escapes: true, slashes: true, repeats: true, extensions: []string{".php"}, writes: true}
+var everything = sight{parts: allParts, cased: allParts, escapes: true, slashes: true, repeats: true, extensions: []string{".php"}, scripts: true, writes: true}
 
 // with returns what both can see.
 func (s sight) with(other sight) sight {
@@ -47,6 +48,7 @@ func (s sight) with(other sight) sight {
 	s.repeats = s.repeats || other.repeats
 	s.writes = s.writes || other.writes
 	s.body = s.body || other.body
+	s.scripts = s.scripts || other.scripts
 	s.extensions = slices.Concat(s.extensions, other.extensions)
 	slices.Sort(s.extensions)
 	s.extensions = slices.Compact(s.extensions)
@@ -55,7 +57,7 @@ func (s sight) with(other sight) sight {
 
 func (s sight) equal(other sight) bool {
 	return s.parts == other.parts && s.cased == other.cased && s.escapes == other.escapes &&
-		s.slashes == other.slashes && s.repeats == other.repeats && s.writes == other.writes && slices.Equal(s.extensions, other.extensions)
+		s.slashes == other.slashes && s.scripts == other.scripts && s.repeats == other.repeats && s.writes == other.writes && slices.Equal(s.extensions, other.extensions)
 }
 
 // extensionOf returns the extension that a path pattern names: the end of the
@@ -79,7 +81,7 @@ func look(matcher any) sight {
 		if hasPlaceholder(m...) {
 			return everything
 		}
-		seen := sight{parts: pathPart}
+		seen := sight{parts: pathPart, scripts: true}
 		for _, pattern := range m {
 			seen.escapes = seen.escapes || strings.Contains(pattern, "%")
 			seen.slashes = seen.slashes || strings.Contains(pattern, "//")
@@ -89,7 +91,7 @@ func look(matcher any) sight {
 		}
 		return sight{}.with(seen)
 	case caddyhttp.MatchPathRE:
-		seen := sight{parts: pathPart, cased: pathPart, writes: true} // what it captures
+		seen := sight{parts: pathPart, cased: pathPart, scripts: true, writes: true} // what it captures
 		if found := regexpExtension.FindStringSubmatch(m.Pattern); found != nil {
 			seen.extensions = []string{strings.ToLower(found[1])}
 		}
@@ -133,6 +135,7 @@ func look(matcher any) sight {
 			}
 		}
 		seen.repeats = seen.parts&queryPart != 0
+		seen.scripts = false // what it leaves out may have scripts of its own
 		return seen
 	default:
 		seen := everything

@@ -16,12 +16,12 @@ func TestLook(t *testing.T) {
 		matcher any
 		want    sight
 	}{
-		{"path", caddyhttp.MatchPath{"/login*", "/x.d/*"}, sight{parts: pathPart}},
-		{"path that ends", caddyhttp.MatchPath{"/login", "*.PHP", "/a/*.aspx", "/x.php"}, sight{parts: pathPart, extensions: []string{".aspx", ".php"}}},
-		{"path with escapes", caddyhttp.MatchPath{"/a%2Fb"}, sight{parts: pathPart, escapes: true}},
-		{"path with slashes", caddyhttp.MatchPath{"/a//b"}, sight{parts: pathPart, slashes: true}},
+		{"path", caddyhttp.MatchPath{"/login*", "/x.d/*"}, sight{parts: pathPart, scripts: true}},
+		{"path that ends", caddyhttp.MatchPath{"/login", "*.PHP", "/a/*.aspx", "/x.php"}, sight{parts: pathPart, scripts: true, extensions: []string{".aspx", ".php"}}},
+		{"path with escapes", caddyhttp.MatchPath{"/a%2Fb"}, sight{parts: pathPart, scripts: true, escapes: true}},
+		{"path with slashes", caddyhttp.MatchPath{"/a//b"}, sight{parts: pathPart, scripts: true, slashes: true}},
 		{"path with placeholder", caddyhttp.MatchPath{"/{http.vars.x}"}, everything},
-		{"path_regexp", *pathRegexp(`^/x\.php$`), sight{parts: pathPart, cased: pathPart, writes: true, extensions: []string{".php"}}},
+		{"path_regexp", *pathRegexp(`^/x\.php$`), sight{parts: pathPart, scripts: true, cased: pathPart, writes: true, extensions: []string{".php"}}},
 		{"method", caddyhttp.MatchMethod{"POST"}, sight{parts: methodPart}},
 		{"query", caddyhttp.MatchQuery{"a": {"b"}}, sight{parts: queryPart, cased: queryPart}},
 		{"query with placeholder", caddyhttp.MatchQuery{"a": {"{http.request.method}"}}, everything},
