@@ -71,6 +71,9 @@ func modelMatches(kind modelKind, sets caddyhttp.MatcherSets, r *http.Request) b
 			paths = append(paths, modelPaths(u, kind.extensions, !kind.excludes)...)
 		}
 	}
+	if original.Method == "CONNECT" && original.URL.Path == "" && strings.Contains(kind.parts, "p") {
+		paths = append(paths, modelPaths(&url.URL{Path: "/" + original.URL.Host}, kind.extensions, !kind.excludes)...)
+	}
 	var allQueries []string
 	for _, u := range urls {
 		if strings.Count(u.RawQuery, "&")+strings.Count(u.RawQuery, ";") >= 10_000 && strings.ContainsAny(kind.parts, "qm") {
@@ -129,7 +132,11 @@ func modelTarget(target string) *url.URL {
 		return u
 	}
 	if target == "" || target[0] != '/' {
-		target = "/" + target
+		if replaced := replace(`^[^/?#]*://`, "//")(target); replaced != target {
+			target = replaced
+		} else {
+			target = "//" + target
+		}
 	}
 	p, query, _ := strings.Cut(target, "?")
 	return &url.URL{Path: modelDecode(p), RawPath: p, RawQuery: query}
@@ -259,12 +266,12 @@ func modelPaths(u *url.URL, extensions []string, scripts bool) []path {
 	}
 	paths := []path{{u.Path, u.RawPath}, {p, raw}, {modelClean(p), modelClean(raw)}}
 	for _, step := range modelSteps {
-		paths = append(paths, path{modelClean(step(p)), modelClean(step(raw))}, path{step(p), ""})
+		paths = append(paths, path{modelClean(step(p)), modelClean(step(raw))}, path{step(p), ""}, path{modelInert(step(p)), ""})
 	}
 	rawURL := replace(`#.*`, "")(raw)
 	rawURL = replace(`\\|%5C`, "/")(rawURL)
 	rawURL = modelResolve(modelAuthority(rawURL))
-	paths = append(paths, path{modelDecode(rawURL), rawURL})
+	paths = append(paths, path{modelDecode(rawURL), rawURL}, path{modelInert(modelDecode(rawURL)), ""})
 	rawServlet := replace(`;[^/]*`, "")(raw)
 	paths = append(paths, path{modelClean(strings.ReplaceAll(modelDecode(rawServlet), `\`, "/")), modelClean(rawServlet)})
 	paths = append(paths, path{modelInert(p), modelInert(raw)})
@@ -306,6 +313,9 @@ func modelQueries(query string) []string {
 	queries := []string{query}
 	if before, _, found := strings.Cut(query, "#"); found {
 		queries = append(queries, modelQueries(before)...)
+	}
+	if i := strings.LastIndex(query, "?"); i >= 0 {
+		queries = append(queries, modelQueries(query[i+1:])...)
 	}
 	for _, separator := range []string{"&", "[&;]"} {
 		var pairs [][2]string
@@ -377,6 +387,9 @@ func modelEncode(pairs [][2]string) string {
 
 func modelMethods(r, original *http.Request, queries []string) []string {
 	methods := []string{r.Method, original.Method}
+	for _, query := range slices.Clone(queries) {
+		queries = append(queries, strings.Split(query, "#")[0])
+	}
 	for name, values := range r.Header {
 		switch strings.ToLower(name) {
 		case "x-http-method-override", "x-http-method", "x-method-override":

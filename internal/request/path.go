@@ -30,11 +30,18 @@ func (s *sight) readPath(v *values[path], p path) {
 			value.raw = clean(step(raw))
 		}
 		v.add(value)
+		if hasDots(changed) {
+			v.add(path{decoded: inert(changed)})
+		}
 		if s.slashes {
 			v.add(path{decoded: changed})
 		}
 	}
-	v.add(s.asURL(raw))
+	asURL := s.asURL(raw)
+	v.add(asURL)
+	if hasDots(asURL.decoded) { // from encoded slashes, which divide nothing there
+		v.add(path{decoded: inert(asURL.decoded)})
+	}
 	v.add(s.asServlet(raw))
 	if hasDots(p.decoded) { // prefixes that are compared without cleaning, decoded and as sent
 		v.add(path{decoded: inert(p.decoded), raw: s.ifEscapes(inert(raw))})

@@ -27,6 +27,9 @@ func (s *sight) readQuery(v *values[string], query string) {
 	if cut, _, found := strings.Cut(query, "#"); found { // where a fragment would begin
 		s.readQuery(v, cut)
 	}
+	if i := strings.LastIndexByte(query, '?'); i >= 0 { // where others let it begin
+		s.readQuery(v, query[i+1:])
+	}
 	for _, separators := range []string{"&", "&;"} {
 		pairs, wellFormed := parseQuery(query, separators)
 		add := func(change func(pair) pair) {
@@ -71,7 +74,7 @@ func tooManyPairs(query string) bool {
 func (s *sight) oddQuery(query string) bool {
 	for i := range len(query) {
 		switch c := query[i]; {
-		case c == ';', c == '%', c == '+', c == '.', c == '[', c == '#', 'A' <= c && c <= 'Z', c >= 0x80, c == '&' && s.repeats:
+		case c == ';', c == '%', c == '+', c == '.', c == '[', c == '#', c == '?', 'A' <= c && c <= 'Z', c >= 0x80, c == '&' && s.repeats:
 			return true
 		}
 	}

@@ -71,6 +71,10 @@ func (v *readings) read(s *sight, r *http.Request, sent *Line) {
 		}
 	}
 
+	if sent.Method == http.MethodConnect && sent.URL.Path == "" { // to some the authority is the path
+		paths = append(paths, path{decoded: "/" + sent.URL.Host})
+	}
+
 	v.paths.add(paths[0])
 	v.queries.add(queries[0])
 	v.methods.add(r.Method)
@@ -134,8 +138,10 @@ func parseTarget(target string) *url.URL {
 	if u, err := url.ParseRequestURI(target); err == nil && u.Opaque == "" {
 		return u
 	}
-	if !strings.HasPrefix(target, "/") {
-		target = "/" + target
+	if scheme, rest, found := strings.Cut(target, "://"); found && !strings.ContainsAny(scheme, "/?#") {
+		target = "//" + rest
+	} else if !strings.HasPrefix(target, "/") {
+		target = "//" + target // what it begins with may be an authority
 	}
 	p, query, _ := strings.Cut(target, "?")
 	return &url.URL{Path: decode(p), RawPath: p, RawQuery: query}
@@ -175,7 +181,11 @@ func readMethods(v *values[string], r *http.Request, sent *Line, queries []strin
 		}
 	}
 	for _, query := range queries {
-		query, _, _ = strings.Cut(query, "#")
+		if cut, _, found := strings.Cut(query, "#"); found { // where a fragment would begin
+			queries = append(queries[:len(queries):len(queries)], cut)
+		}
+	}
+	for _, query := range queries {
 		if !mayNameMethod(query) {
 			continue
 		}

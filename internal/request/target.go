@@ -1,7 +1,9 @@
 package request
 
 import (
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -11,8 +13,8 @@ const websocket = "websocket"
 // IsTarget reports whether what the client sent as the request's target names
 // something that paths can be compared with. Everything else is to be refused:
 // net/url reads `x:http://x/login` as opaque, without a path, while an
-// application that is asked for it logs in. An empty path and a CONNECT to an
-// authority are targets, `*` is one of OPTIONS only, and an extended CONNECT
+// application that is asked for it logs in. An empty path and a CONNECT to a
+// host and port are targets, `*` is one of OPTIONS only, and an extended CONNECT
 // (RFC 8441, RFC 9220) has to be for a websocket.
 func IsTarget(r *http.Request) bool {
 	sent := Original(r)
@@ -24,12 +26,23 @@ func IsTarget(r *http.Request) bool {
 		if name := protocol(r); name != "" {
 			return name == websocket && strings.HasPrefix(p, "/")
 		}
-		return p == ""
+		return p == "" && isAuthority(sent.URL.Host)
 	case p == "*":
 		return sent.Method == http.MethodOptions
 	default:
 		return p == "" || p[0] == '/'
 	}
+}
+
+// isAuthority reports whether a CONNECT may name the host: with a port, as RFC
+// 9110, section 9.3.6, says. Others could take the rest for a path.
+func isAuthority(host string) bool {
+	name, port, err := net.SplitHostPort(host)
+	if err != nil || name == "" {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
 }
 
 // protocol returns the protocol of an extended CONNECT, or nothing. In HTTP/2
