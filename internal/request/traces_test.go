@@ -230,3 +230,28 @@ func TestBodyIsReadOnce(t *testing.T) {
 		}
 	}
 }
+
+// bodyCounting is a matcher that reads the body, by what its config says, and
+// counts how often it is evaluated.
+type bodyCounting struct {
+	Placeholder string
+	calls       *int
+}
+
+func (m bodyCounting) MatchWithError(*http.Request) (bool, error) {
+	*m.calls++
+	return false, nil
+}
+
+// TestBodyMatcherIsEvaluatedOnce: however many readings match the rest of its
+// set.
+func TestBodyMatcherIsEvaluatedOnce(t *testing.T) {
+	calls := 0
+	m := matching(t, caddyhttp.MatchPath{"/login*"}, bodyCounting{"{http.request.body}", &calls})
+	if mustMatch(t, m, parse(t, "POST /;/LOGIN./../login/%2e%2e/;x")) {
+		t.Error("matched")
+	}
+	if calls != 1 {
+		t.Errorf("%d evaluations", calls)
+	}
+}
