@@ -35,10 +35,9 @@ func kinds(t testing.TB) map[string]*Matchers {
 		"path /login* method POST":  matching(t, caddyhttp.MatchPath{"/login*"}, caddyhttp.MatchMethod{"POST"}),
 		"path /wp* query action=login": matching(t, caddyhttp.MatchPath{"/wp*"},
 			caddyhttp.MatchQuery{"action": {"login"}}),
-		"expression path": matching(t, &caddyhttp.MatchExpression{Expr: `{http.request.uri.path}.startsWith("/login")`}),
-		"expression query": matching(t, &caddyhttp.MatchExpression{
-			Expr: `{http.request.uri.query.action} == "login"`}),
-		"vars path": matching(t, caddyhttp.VarsMatcher{"{http.request.uri.path}": {"/login"}}),
+		"expression path":  matching(t, &caddyhttp.MatchExpression{Expr: `{http.request.uri.path}.startsWith("/login")`}),
+		"expression query": matching(t, &caddyhttp.MatchExpression{Expr: `{http.request.uri.query.action} == "login"`}),
+		"vars path":        matching(t, caddyhttp.VarsMatcher{"{http.request.uri.path}": {"/login"}}),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -36,10 +37,8 @@ type values[T comparable] struct {
 }
 
 func (v *values[T]) add(value T) {
-	for _, known := range v.list {
-		if known == value {
-			return
-		}
+	if slices.Contains(v.list, value) {
+		return
 	}
 	if len(v.list) == maxReadings {
 		v.full = true

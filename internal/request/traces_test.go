@@ -247,8 +247,8 @@ func (m bodyCounting) MatchWithError(*http.Request) (bool, error) {
 // set.
 func TestBodyMatcherIsEvaluatedOnce(t *testing.T) {
 	calls := 0
-	m := matching(t, caddyhttp.MatchPath{"/login*"}, bodyCounting{"{http.request.body}", &calls})
-	if mustMatch(t, m, parse(t, "POST /;/LOGIN./../login/%2e%2e/;x")) {
+	m := matching(t, caddyhttp.MatchPath{"/login*"}, caddyhttp.MatchMethod{"GET", "HEAD"}, bodyCounting{"{http.request.body}", &calls})
+	if mustMatch(t, m, parse(t, "HEAD /;/login")) {
 		t.Error("matched")
 	}
 	if calls != 1 {
