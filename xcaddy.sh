@@ -9,9 +9,11 @@
 #        that xcaddy would take, by plain go, at the versions that go.mod pins.
 # run    builds Caddy with the provider simulator as well and serves the
 #        Caddyfile, Caddyfile.example by default.
-# test   runs the whole test suite.
+# test   runs the whole test suite, and says at the end what it left out because
+#        it is not installed. With CI=true that is a failure.
 #
-# CADDY_VERSION builds with another Caddy than go.mod names. GOOS, GOARCH,
+# CADDY_VERSION builds with another Caddy than go.mod names, which is the oldest
+# that the module is for. GOOS, GOARCH,
 # CGO_ENABLED and XCADDY_GO_BUILD_FLAGS mean what they mean to go and xcaddy.
 set -eu
 
@@ -31,19 +33,29 @@ fail() {
 
 command -v go >/dev/null || fail "go is not installed; see https://go.dev/doc/install"
 
+oldest_caddy() { cd "$repo" && go list -m -f '{{.Version}}' "$caddy"; }
+
 caddy_version() {
-	if [ -n "${CADDY_VERSION:-}" ]; then
-		echo "$CADDY_VERSION"
-	else
-		cd "$repo" && go list -m -f '{{.Version}}' "$caddy"
+	if [ -z "${CADDY_VERSION:-}" ]; then
+		oldest_caddy
+		return
 	fi
+	oldest=$(oldest_caddy)
+	case $CADDY_VERSION in
+	v[0-9]*.[0-9]*.[0-9]*)
+		first=$(printf '%s\n%s\n' "$CADDY_VERSION" "$oldest" | sort -V | head -n 1)
+		[ "$first" = "$oldest" ] || fail "CADDY_VERSION=$CADDY_VERSION is too old: the module needs Caddy $oldest or newer, whose writers and matchers it relies on"
+		;;
+	esac
+	echo "$CADDY_VERSION"
 }
 
 # build OUTPUT [--with MODULE[@VERSION][=DIR]]... builds with xcaddy.
 build_with_xcaddy() {
 	output=$1
+	version=$(caddy_version)
 	shift
-	xcaddy build "$(caddy_version)" --output "$output" --with "$module@$unpublished=$repo" "$@"
+	xcaddy build "$version" --output "$output" --with "$module@$unpublished=$repo" "$@"
 }
 
 # The steps of xcaddy, seeded with the versions that go.mod pins. Modules given
@@ -116,6 +128,19 @@ check_binary() {
 	done
 }
 
+# want PROGRAM "NAMES" WHAT notes what is left out without any of the names.
+want() {
+	for name in $2; do
+		! command -v "$name" >/dev/null || return 0
+	done
+	leave_out "$1" "$3"
+}
+
+leave_out() {
+	[ "${CI:-}" != true ] || fail "$1 is missing, without which there would not be $2"
+	left_out="${left_out:-}${left_out:+$newline}$2"
+}
+
 start=$(pwd)
 command=${1:-help}
 [ $# -eq 0 ] || shift
@@ -160,8 +185,33 @@ run)
 	;;
 test)
 	cd "$repo"
+	race=-race
+	if [ "$(go env CGO_ENABLED)" != 1 ] || ! command -v "$(go env CC)" >/dev/null; then
+		race=
+		[ "${CI:-}" != true ] || fail "there is no C compiler: apt install gcc"
+		left_out="the race detector (no C compiler: apt install gcc, or xcode-select --install)"
+	fi
+	want chromium "${CHROMIUM:-chromium chromium-browser google-chrome google-chrome-stable}" \
+		"the tests in a browser (apt install chromium, brew install --cask chromium, or CHROMIUM=)"
+	want npm npm "the checks with GeeTest's own client (apt install nodejs npm, or brew install node)"
+	want node node "the readings of Node.js (apt install nodejs, or brew install node)"
+	want php php "the readings of PHP (apt install php-cli, or brew install php)"
+	want python3 python3 "the readings of Python (apt install python3, or brew install python)"
+	[ -d "${TOMCAT_HOME:-/usr/share/tomcat10}" ] || leave_out tomcat10 "the readings of Tomcat (apt install tomcat10, or TOMCAT_HOME=)"
 	go vet ./...
-	exec go test -race -timeout 60m "$@" ./...
+	# Packages run side by side and report as they end; a line every half
+	# minute shows that those that take long are still running.
+	while sleep 30; do echo "still running ($(date +%T))"; done &
+	heartbeat=$!
+	trap 'kill $heartbeat 2>/dev/null || true' EXIT
+	trap 'exit 1' HUP INT TERM
+	status=0
+	# shellcheck disable=SC2086 # an empty one is no argument
+	go test $race -timeout 60m "$@" ./... || status=$?
+	if [ -n "${left_out:-}" ]; then
+		printf 'left out, because it is not installed here:\n%s\n' "$left_out"
+	fi
+	exit $status
 	;;
 help | -h | --help)
 	sed -n '2,/^set -eu/{s/^# \{0,1\}//;/^set -eu/d;p;}' "$0"
