@@ -291,7 +291,7 @@ func (c *Captcha) makeGate(ctx caddy.Context) (*gate.Gate, error) {
 // extractors returns what finds proofs in requests, where their parameters may
 // have other names, and at the endpoint verify, where they have the provider's.
 func (c *Captcha) extractors(parameters []verifier.Parameter) (onRequest, atVerify *extract.Extractor) {
-	var renamed, plain []extract.Parameter
+	renamed, plain := make([]extract.Parameter, 0, len(parameters)), make([]extract.Parameter, 0, len(parameters))
 	for _, p := range parameters {
 		parameter := extract.Parameter{Name: p.Name, Fields: []string{p.Name}, Header: p.Header, MaxLength: p.MaxLength, Integer: p.Integer}
 		plain = append(plain, parameter)

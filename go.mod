@@ -1,5 +1,8 @@
 module github.com/caddycaptcha/caddycaptcha
 
+// What npm installs for the checks may hold Go packages.
+ignore node_modules
+
 go 1.26.0
 
 require (

@@ -73,6 +73,7 @@ func TestStranger(t *testing.T) {
 // TestEveryFaultIsNoticed runs the suite on a store with each fault. Its parts
 // are processes of their own, since a failing test cannot be undone.
 func TestEveryFaultIsNoticed(t *testing.T) {
+	t.Parallel()
 	executable, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -103,10 +103,12 @@ var kinds = []kind{
 	{name: "expression uri", matcher: "expression `{http.request.uri.path}.startsWith('/login')`", needs: needs{paths}},
 	{name: "map", before: "map {http.request.uri.path} {protected} {\n~(?i)^/login yes\ndefault no\n}", matcher: "vars {protected} yes", needs: needs{paths}},
 	{name: "strip_prefix", before: "uri strip_prefix /app", matcher: "path /login*", needs: needs{paths}, variants: mounted},
-	{name: "try_files", before: "root testdata/empty\ntry_files {path} /index.php?route={path}", matcher: "path /login*", needs: needs{routes}, servers: []string{"php"},
+	{
+		name: "try_files", before: "root testdata/empty\ntry_files {path} /index.php?route={path}", matcher: "path /login*", needs: needs{routes}, servers: []string{"php"},
 		// A request that names a route itself does so to an application that
 		// takes it from anybody.
-		means: func(r request) bool { return !strings.Contains(r.target, "?") }},
+		means: func(r request) bool { return !strings.Contains(r.target, "?") },
+	},
 	{
 		name: "rewrite", before: "rewrite /form /login\nmethod PUT", matcher: "method POST\npath /login*", needs: needs{paths},
 		variants: func(r request) []request {

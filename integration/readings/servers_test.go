@@ -57,8 +57,7 @@ func startServers() {
 			return
 		}
 		s, err := begin()
-		var absent missing
-		if errors.As(err, &absent) {
+		if _, ok := errors.AsType[missing](err); ok {
 			running.missing = append(running.missing, name+": "+err.Error())
 			return
 		}

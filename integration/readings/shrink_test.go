@@ -16,7 +16,7 @@ func shrink(r request, fails func(request) bool) request {
 	}
 	for changed := true; changed; {
 		changed = false
-		for i := len(r.lines) - 1; i >= 0; i-- {
+		for i := range slices.Backward(r.lines) {
 			changed = try(func(r *request) { r.lines = slices.Delete(r.lines, i, i+1) }) || changed
 		}
 		if r.method != "GET" {

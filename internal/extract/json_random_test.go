@@ -28,7 +28,7 @@ func TestRandomJSONAgainstAModel(t *testing.T) {
 			case 1:
 				body = append(body[:at], body[at+1:]...)
 			case 2:
-				body = append(body[:at], append([]byte(body[at:at+1]), body[at:]...)...)
+				body = append(body[:at], append(body[at:at+1:at+1], body[at:]...)...)
 			}
 			if len(body) == 0 {
 				body = []byte(" ")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/caddycaptcha/caddycaptcha/internal/request"
@@ -95,7 +96,7 @@ func (*problems) make(g *Gate, d Decision) []byte {
 // An id is a UUID, which needs no escaping.
 func withID(object []byte, id string) []byte {
 	if id == "" {
-		return append(object[:len(object):len(object)], '\n')
+		return append(slices.Clip(object), '\n')
 	}
 	const member = `,"id":"`
 	body := make([]byte, 0, len(object)+len(member)+len(id)+3)

@@ -53,7 +53,7 @@ func TestRejectedProofsAreBounded(t *testing.T) {
 }
 
 func TestRejectedMemoryIsTheProcesss(t *testing.T) {
-	if rejectedProofs() != rejectedProofs() {
+	if first := rejectedProofs(); first != rejectedProofs() {
 		t.Error("two memories of rejected proofs")
 	}
 }

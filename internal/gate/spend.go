@@ -170,7 +170,7 @@ func (g *Gate) warnOfAddresses(r *http.Request) {
 	if g.warnedOfAddresses.Load() {
 		return
 	}
-	warning := ""
+	var warning string
 	switch {
 	case request.IsSpoofable(r):
 		warning = "clients can make up the address that limits and the captcha provider go by: add trusted_proxies_strict beside trusted_proxies in the global options"

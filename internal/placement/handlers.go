@@ -108,7 +108,7 @@ func static(h *caddyhttp.StaticResponse) (a answerer, ok bool) {
 
 // proxy tells the applications of proxies apart by what they dial.
 func proxy(h *reverseproxy.Handler) answerer {
-	var dials []string
+	dials := make([]string, 0, len(h.Upstreams))
 	dynamic := h.DynamicUpstreams != nil
 	for _, upstream := range h.Upstreams {
 		dials = append(dials, upstream.Dial)

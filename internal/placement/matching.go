@@ -214,8 +214,8 @@ func looksAtLine(matcher any) bool {
 	return true
 }
 
-// looksAt reports whether one of the sets holds, at any depth, a matcher of
-// which is is true.
+// looksAt reports whether one of the sets holds, at any depth, a matcher for
+// which the function returns true.
 func looksAt(sets caddyhttp.MatcherSets, is func(matcher any) bool) bool {
 	for _, set := range sets {
 		for _, matcher := range set {

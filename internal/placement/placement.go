@@ -139,6 +139,7 @@ func (c *checker) collectIn(routes caddyhttp.RouteList, in gate) {
 			for _, inner := range routesIn(handler, in.named) {
 				in := in
 				switch inner.when {
+				case always:
 				case onError:
 					in.entry, in.onError, in.around = inner.routes, true, nil
 				case onResponse:

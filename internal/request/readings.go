@@ -181,7 +181,7 @@ func readMethods(v *values[string], r *http.Request, sent *Line, queries []strin
 	}
 	for _, query := range queries {
 		if cut, _, found := strings.Cut(query, "#"); found { // where a fragment would begin
-			queries = append(queries[:len(queries):len(queries)], cut)
+			queries = append(slices.Clip(queries), cut)
 		}
 	}
 	for _, query := range queries {

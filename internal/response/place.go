@@ -83,8 +83,8 @@ func embedded(w http.ResponseWriter) *caddyhttp.ResponseWriterWrapper {
 		return nil
 	}
 	v = v.Elem()
-	for i := range v.NumField() {
-		if field := v.Field(i); field.Type() == wrapper && field.CanInterface() {
+	for _, field := range v.Fields() {
+		if field := field; field.Type() == wrapper && field.CanInterface() {
 			return field.Interface().(*caddyhttp.ResponseWriterWrapper) // which may be nil
 		}
 	}

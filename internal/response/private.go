@@ -2,6 +2,7 @@ package response
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -52,7 +53,7 @@ func (p *private) apply(header http.Header) {
 		case isTargeted(name):
 			delete(header, name)
 		case name != "Cache-Control" && strings.EqualFold(name, "Cache-Control"):
-			lines = append(lines[:len(lines):len(lines)], values...)
+			lines = append(slices.Clip(lines), values...)
 			delete(header, name)
 			misspelled = true
 		}

@@ -54,8 +54,8 @@ func (s *suite) testOptions(t *testing.T, module reflect.Type) {
 	for _, o := range s.Options {
 		listed[o.Name] = true
 	}
-	for i := range module.NumField() {
-		field := module.Field(i)
+	for field := range module.Fields() {
+		field := field
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if field.IsExported() && name != "-" && !listed[name] {
 			t.Errorf("the subject does not list the option %q", name)
@@ -131,7 +131,7 @@ func (s *suite) testProxy(t *testing.T) {
 	_, port, _ := net.SplitHostPort(vacant(t))
 	test, _ := strings.CutSuffix(t.Name(), "/proxy")
 	var pattern []string
-	for _, name := range strings.Split(test, "/") {
+	for name := range strings.SplitSeq(test, "/") {
 		pattern = append(pattern, "^"+regexp.QuoteMeta(name)+"$")
 	}
 	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+strings.Join(pattern, "/"), "-test.v") //nolint:gosec // the test itself
