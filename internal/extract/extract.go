@@ -176,11 +176,14 @@ func (e *Extractor) parameter(text string) int {
 // gives the same bytes, and at their end the same error, as before. The bytes
 // that are searched have to arrive within timeout, if that is positive.
 //
-// What is held of the body is taken from memory as it arrives, and given back
-// when Extract returns: memory, if it is not nil, bounds what clients can make
-// searches hold by sending slowly. What was put back lives on until the next
-// handler has read it, as far as a request is let go on, and what bounds those
-// bounds that. Overloaded leaves the request as complete as any other status.
+// What is held of the body is taken from memory as it arrives, and all of it is
+// given back when Extract returns; a nil memory has no bound. So memory bounds
+// what clients can make searches hold by sending slowly. The body that was put
+// back lives longer, until the next handler has read it or the request has
+// been refused. It is not counted, because only a request whose proof is being
+// verified, or that is let through, has one, and other limits bound those.
+// Where memory is used up, the Status is Overloaded, no later source is looked
+// at, and the body is as whole as after any other search.
 //
 // An error is one of reading the body, and a caddyhttp.HandlerError: the one
 // that an earlier handler's body returned, or one of status 408 when the body

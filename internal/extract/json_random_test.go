@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -28,7 +29,7 @@ func TestRandomJSONAgainstAModel(t *testing.T) {
 			case 1:
 				body = append(body[:at], body[at+1:]...)
 			case 2:
-				body = append(body[:at], append(body[at:at+1:at+1], body[at:]...)...)
+				body = slices.Insert(body, at, body[at])
 			}
 			if len(body) == 0 {
 				body = []byte(" ")

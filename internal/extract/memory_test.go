@@ -64,7 +64,6 @@ func TestMemoryIsTakenAsTheBodyArrives(t *testing.T) {
 		for _, length := range []int64{-1, int64(size)} {
 			for _, memory := range []int{0, 1, minChunk, minChunk + 1, 50_000, 100_000, limit, 2 * limit} {
 				r := newRequest("", urlEncoded, length)
-				r.Body = http.NoBody
 				b := &budget{size: int64(memory)}
 				source := &watched{t: t, rest: body, memory: b, pieces: pieces}
 				r.Body = io.NopCloser(source)
