@@ -180,8 +180,9 @@ func (e *Extractor) parameter(text string) int {
 // given back when Extract returns; a nil memory has no bound. So memory bounds
 // what clients can make searches hold by sending slowly. The body that was put
 // back lives longer, until the next handler has read it or the request has
-// been refused. It is not counted, because only a request whose proof is being
-// verified, or that is let through, has one, and other limits bound those.
+// been refused, and is not counted: while its proof is verified, the slots for
+// verifications bound how many there are, and once it is let through it is
+// freed piece by piece as the next handler reads it.
 // Where memory is used up, the Status is Overloaded, no later source is looked
 // at, and the body is as whole as after any other search.
 //
