@@ -35,25 +35,25 @@ func init() {
 // the keys and the policies. It need not be configured; the first handler makes it with
 // its defaults.
 type App struct {
-	// ReplayCacheRaw selects and configures the replay cache, which remembers
+	// The replay cache, which remembers
 	// the spent proofs of all policies. Default: `{"store": "memory"}`.
 	ReplayCacheRaw json.RawMessage `json:"replay_cache,omitempty" caddy:"namespace=captcha.replay_caches inline_key=store"`
 
-	// Keys are the secrets that sign clearances, each of at least 16 bytes;
+	// The secrets that sign clearances, each of at least 16 bytes;
 	// they take global placeholders. The first signs and all verify, so that a
 	// key can be replaced without a break: put the new one first, and remove
 	// the old one when the clearances it signed have ended. Default: one that
 	// is made once and kept in Caddy's storage, as captcha/keys/master.
 	Keys []string `json:"keys,omitempty"`
 
-	// BodyMemory is how many bytes all bodies together may take that are
+	// How many bytes all bodies together may take that are
 	// searched for proofs. A client (IPv4 address, IPv6 /64) may hold a
 	// sixteenth of it, its prefix (/24, /56) an eighth and its network (/16,
 	// /48) a quarter; whoever wants more is refused as `overloaded`. Default:
 	// 268435456 (256 MiB); at least 1 MiB.
 	BodyMemory int64 `json:"body_memory,omitempty"`
 
-	// Upgrade lists the protocols besides `websocket` to which requests may
+	// The protocols besides `websocket` to which requests may
 	// ask to upgrade, such as `tcp` for Docker. Every other upgrade is removed
 	// from every request that reaches a captcha handler, whether it is matched
 	// or not, because it could be a tunnel to the paths that are; that holds

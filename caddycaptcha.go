@@ -36,8 +36,9 @@ func init() {
 // provider, uses it once and then forwards or refuses the request. The body
 // reaches the next handler as the client sent it.
 //
-// A request that is not matched is passed on untouched. For every other one
-// the handler sets these placeholders:
+// A request that is not matched is passed on, less our own cookies and what
+// would make a tunnel of its connection. For it these placeholders are empty;
+// for every other one the handler sets them:
 //
 // Placeholder | Description
 // ------------|------------
@@ -56,79 +57,79 @@ type Captcha struct {
 	// match protects. Default: every request.
 	MatcherSetsRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
 
-	// Policy names this set of rules, in metrics, logs and answers: letters,
+	// The name of this set of rules, in metrics, logs and answers: letters,
 	// digits, `_` and `-`. Handlers of one policy share its limits and must be
 	// configured alike in everything but `match`. Default: `default`.
 	Policy string `json:"policy,omitempty"`
 
-	// VerifierRaw selects and configures the captcha provider. Required.
+	// The captcha provider, and how to reach it. Required.
 	VerifierRaw json.RawMessage `json:"verifier,omitempty" caddy:"namespace=http.captcha.verifiers inline_key=provider"`
 
-	// From lists where to look for the proof, in this order: `header`, `form`
+	// Where to look for the proof, in this order: `header`, `form`
 	// (urlencoded and multipart bodies), `json` (JSON bodies), `query`,
 	// `cookie`. The first that holds a whole proof is used. Default: `header`,
 	// `form`, `json`.
 	From []string `json:"from,omitempty"`
 
-	// Fields renames parameters of the proof in forms, queries, cookies and
-	// JSON, where a dotted name is a path. A parameter may have several names;
-	// a request may use one of them. Default: the provider's names.
+	// Other names for parameters of the proof in forms, queries, cookies and
+	// JSON, where a dotted name is a path. A parameter may have several names,
+	// of which a request uses one. Default: the provider's names.
 	Fields map[string][]string `json:"fields,omitempty"`
 
-	// Headers renames the request headers that carry the parameters. Default:
+	// Other request headers that carry the parameters. Default:
 	// by provider, such as `Captcha-Lot-Number`.
 	Headers map[string]string `json:"headers,omitempty"`
 
-	// BodyLimit is how many bytes of a body are searched for the proof. A
+	// How many bytes of a body are searched for the proof. A
 	// longer body is forwarded whole, but a proof beyond the limit is not
 	// found. Default: 131072 (128 KiB); at most 64 MiB.
 	BodyLimit int64 `json:"body_limit,omitempty"`
 
-	// Strip lists the sources from which the proof is removed before a matched
+	// The sources from which the proof is removed before a matched
 	// request is forwarded: `header`, `query`, `cookie`. Bodies are never
 	// changed. Default: none.
 	Strip []string `json:"strip,omitempty"`
 
-	// Clearance lets a browser that has passed go on for a time without
+	// What lets a browser that has passed go on for a time without
 	// another proof. It is what the challenge page and `captcha_inject` work
 	// by. Default: none.
 	Clearance *Clearance `json:"clearance,omitempty"`
 
-	// Refusal is how a request is refused: `problem` answers with problem
+	// How a request is refused: `problem` answers with problem
 	// details (RFC 9457), `page` shows a browser that navigates the challenge
 	// page where solving a captcha helps, and answers everything else with the
 	// problem, `error` returns an error for the site's error routes. `auto` is
 	// `page` with a clearance and `problem` without. Default: `auto`.
 	Refusal string `json:"refusal,omitempty"`
 
-	// PageTemplate is a file that replaces the built-in challenge page, in the
+	// A file that replaces the built-in challenge page, in the
 	// syntax of Go's html/template; it takes global placeholders. See
 	// the README for what it has to hold. Default: the built-in page.
 	PageTemplate string `json:"page_template,omitempty"`
 
-	// BasePath is the path under which the policy's endpoints are: `challenge`,
+	// The path under which the policy's endpoints are: `challenge`,
 	// `verify`, `page` and `captcha.js`. Requests under it that reach a captcha
 	// handler are answered by it and never forwarded, whatever they match.
 	// Inside a handler that matches paths, such as `handle /app/*`, it must be
 	// one of them. Default: `/.captcha/` and the policy's name.
 	BasePath string `json:"base_path,omitempty"`
 
-	// Preflight is what becomes of CORS preflights, which carry no proof:
+	// What becomes of CORS preflights, which carry no proof:
 	// `refuse` or `forward`. Default: `refuse`.
 	Preflight string `json:"preflight,omitempty"`
 
-	// MaxConcurrentVerifications is how many proofs of this policy may be with
+	// How many proofs of this policy may be with
 	// the provider at once. Default: 256.
 	MaxConcurrentVerifications int `json:"max_concurrent_verifications,omitempty"`
 
-	// MaxConcurrentVerificationsPerClient is how many of them may come from
+	// How many of them may come from
 	// one client (IPv4 address, IPv6 /64), at most a quarter of them. Its
 	// prefix (/24, /56) has twice as many and its network (/16, /48) four
 	// times, each at most a quarter. Default: 16, or a quarter where that is
 	// less.
 	MaxConcurrentVerificationsPerClient int `json:"max_concurrent_verifications_per_client,omitempty"`
 
-	// MaxFailures is how many proofs from one client (IPv4 address, IPv6 /64)
+	// How many proofs from one client (IPv4 address, IPv6 /64)
 	// the provider may turn down per minute. An IPv4 /24 has eight times as
 	// many and a /16 64 times; an IPv6 /56 has twice as many and a /48 four
 	// times. Default: 60.
@@ -142,7 +143,7 @@ type Captcha struct {
 	// are. Default: `private`.
 	Answers string `json:"answers,omitempty"`
 
-	// Mode is `enforce` or `monitor`. In monitor mode every request is
+	// `enforce` or `monitor`. In monitor mode every request is
 	// forwarded; what would have become of it is recorded as always. The
 	// provider is asked, so proofs are spent. A request waits until the part
 	// of its body that is searched has arrived, and then a second at most.

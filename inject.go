@@ -41,10 +41,10 @@ func init() {
 // The policy needs a clearance, and the requests that the pages make must meet
 // its captcha handler.
 type Inject struct {
-	// Policy names the captcha handlers' policy. Default: `default`.
+	// The captcha handlers' policy. Default: `default`.
 	Policy string `json:"policy,omitempty"`
 
-	// Form is a CSS selector of the forms to hold back. Default:
+	// A CSS selector of the forms to hold back. Default:
 	// `form[method=post]`.
 	Form string `json:"form,omitempty"`
 

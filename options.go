@@ -241,16 +241,16 @@ func sources(words []string) []extract.Source {
 // browser gets for a proof at the endpoint `verify`: with it, requests pass
 // without a proof of their own. It is good for one policy and one host.
 type Clearance struct {
-	// TTL is how long a clearance is valid. Required; at most 30 days.
+	// How long a clearance is valid. Required; at most 30 days.
 	TTL caddy.Duration `json:"ttl,omitempty"`
 
-	// MaxUses is how many requests pass with one clearance. They are counted
+	// How many requests pass with one clearance. They are counted
 	// in the replay cache, in which each such clearance takes the place of one
 	// proof; what a restart makes a memory cache forget is used up. Default:
 	// any number.
 	MaxUses int `json:"max_uses,omitempty"`
 
-	// BindTo lists what a clearance is bound to: `client_ip` (the client
+	// What a clearance is bound to: `client_ip` (the client
 	// prefix, IPv4 /24 or IPv6 /64), `user_agent`, or only `none`. A browser
 	// whose address or name changes has to solve another captcha. Default:
 	// `client_ip`.

@@ -27,14 +27,14 @@ const defaultCapacity = 1_000_000
 // and other nodes know nothing of them: there the provider's own single use of
 // a proof is the only guard.
 type Memory struct {
-	// Capacity is how many claims may live at once; where configs or sites
+	// How many claims may live at once; where configs or sites
 	// differ, the largest counts. When so many live, new proofs are refused as
 	// overloaded; a live claim is never forgotten to make room. A clearance
 	// with limited uses takes as much as a claim, for as long as it is valid.
 	// One million claims take about 180 MB. Default: 1000000.
 	Capacity int `json:"capacity,omitempty"`
 
-	// Lifetime is how long a claim lives. Less than 15m is an error, because
+	// How long a claim lives. Less than 15m is an error, because
 	// the provider may still take a proof that old. Default: 30m.
 	Lifetime caddy.Duration `json:"ttl,omitempty"`
 
