@@ -84,7 +84,7 @@ func embedded(w http.ResponseWriter) *caddyhttp.ResponseWriterWrapper {
 	}
 	v = v.Elem()
 	for _, field := range v.Fields() {
-		if field := field; field.Type() == wrapper && field.CanInterface() {
+		if field.Type() == wrapper && field.CanInterface() {
 			return field.Interface().(*caddyhttp.ResponseWriterWrapper) // which may be nil
 		}
 	}

@@ -55,7 +55,6 @@ func (s *suite) testOptions(t *testing.T, module reflect.Type) {
 		listed[o.Name] = true
 	}
 	for field := range module.Fields() {
-		field := field
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if field.IsExported() && name != "-" && !listed[name] {
 			t.Errorf("the subject does not list the option %q", name)
