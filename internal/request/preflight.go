@@ -6,10 +6,6 @@ import (
 	"net/http"
 )
 
-// methodOverrides are the headers by which applications let a client name
-// another method than the request's.
-var methodOverrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
-
 // IsBarePreflight reports whether the request is a CORS preflight and nothing
 // more: what a browser sends, without anything by which an application could
 // take it for a request of the kind that is protected.
@@ -24,10 +20,8 @@ func IsBarePreflight(r *http.Request) bool {
 			return false
 		}
 	}
-	for _, name := range methodOverrides {
-		if _, ok := r.Header[name]; ok {
-			return false
-		}
+	if namesAny(r.Header, methodHeaders[:]) {
+		return false
 	}
 	return r.TLS == nil || len(r.TLS.PeerCertificates) == 0
 }
