@@ -106,3 +106,15 @@ func TestAWrongStatusFailsTheLoad(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestProcessorTime: the numbers are those behind the name, which may look like
+// more of them.
+func TestProcessorTime(t *testing.T) {
+	got, err := parseStat("4242 (a b) S 1 2) S 1 4242 4242 0 -1 4194304 1 2 3 4 150 50 7 8 20 0 1 0 100")
+	if want := 2 * time.Second; err != nil || got != want {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
+	if _, err := parseStat("1 (x) S 1"); err == nil {
+		t.Error("a line without the numbers is taken")
+	}
+}

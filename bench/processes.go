@@ -18,6 +18,7 @@ type processes struct {
 	fail        context.CancelCauseFunc
 	dir         string // for what they write
 	environment []string
+	pids        map[string]int // by address
 	ended       sync.WaitGroup
 }
 
@@ -55,6 +56,10 @@ func (p *processes) tryStart(portName, program string, args []string) (address s
 		p.fail(fmt.Errorf("%s ended: %w\n%s", cmd, err, output[max(0, len(output)-2000):]))
 	})
 	address = "127.0.0.1:" + port
+	if p.pids == nil {
+		p.pids = make(map[string]int)
+	}
+	p.pids[address] = cmd.Process.Pid
 	return address, p.await(address)
 }
 

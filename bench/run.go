@@ -21,7 +21,14 @@ type setup struct {
 	name     string
 	address  string
 	load     load
-	verifies bool // asks the provider about each request
+	verifies bool  // asks the provider about each request
+	pids     []int // of its own processes: Caddy, and a sidecar where there is one
+}
+
+// result is what one round measured of a set-up.
+type result struct {
+	perSecond float64 // requests
+	cpu       float64 // processor time of its processes per request, in microseconds; 0 where it is not known
 }
 
 // The set-ups, in the order of the table.
@@ -57,12 +64,13 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	results := make([][]float64, len(setups))
+	results := make([][]result, len(setups))
 	verifications := 1                // for the clearance
 	for round := range o.rounds + 1 { // the first warms up
 		for i := range setups {
 			i = (i + round) % len(setups) // no set-up is always the first
 			s := setups[i]
+			before, unknown := processorTime(s.pids)
 			perSecond, err := s.load.run(ctx, s.address)
 			if ctx.Err() != nil {
 				return context.Cause(ctx) // the load failed in consequence
@@ -73,8 +81,12 @@ func run(ctx context.Context, o options) (err error) {
 			if s.verifies {
 				verifications += s.load.requests
 			}
+			measured := result{perSecond: perSecond}
+			if after, err := processorTime(s.pids); err == nil && unknown == nil {
+				measured.cpu = float64((after - before).Microseconds()) / float64(s.load.requests)
+			}
 			if round > 0 {
-				results[i] = append(results[i], perSecond)
+				results[i] = append(results[i], measured)
 			}
 		}
 		fmt.Fprintf(os.Stderr, "round %d of %d\n", round, o.rounds)
@@ -100,9 +112,9 @@ func startAll(p *processes, o options) (setups []setup, providerAddress string, 
 	providerAddress = p.start("PROVIDER_PORT", self, "provider")
 	direct := caddy("bare.Caddyfile")
 	guarded := caddy("captcha.Caddyfile")
-	p.start("SIDECAR_PORT", self, "sidecar", "default")
+	untuned := p.start("SIDECAR_PORT", self, "sidecar", "default")
 	withDefault := caddy("forward_auth.Caddyfile")
-	p.start("SIDECAR_PORT", self, "sidecar", "tuned")
+	tuned := p.start("SIDECAR_PORT", self, "sidecar", "tuned")
 	withTuned := caddy("forward_auth.Caddyfile")
 	fixed := caddy("respond.Caddyfile")
 	plain := caddy("encode.Caddyfile")
@@ -121,17 +133,23 @@ func startAll(p *processes, o options) (setups []setup, providerAddress string, 
 	withClearance := load{"/login", false, cookie, http.StatusOK, o.requests, o.connections}
 	// A page of 100 KB takes as long as many other requests.
 	pages := load{"/page", false, "Accept-Encoding: gzip\r\nSec-Fetch-Mode: navigate\r\n", http.StatusOK, max(1, o.requests/10), o.connections}
+	of := func(addresses ...string) (pids []int) {
+		for _, address := range addresses {
+			pids = append(pids, p.pids[address])
+		}
+		return pids
+	}
 	return []setup{
-		bare:           {"bare reverse_proxy", direct, proofs, false},
-		captcha:        {"captcha", guarded, proofs, true},
-		defaultSidecar: {"forward_auth, default client", withDefault, proofs, true},
-		tunedSidecar:   {"forward_auth, tuned client", withTuned, proofs, true},
-		unmatched:      {"captcha, path not matched", guarded, elsewhere, false},
-		respond:        {"respond 403", fixed, noProofs, false},
-		missing:        {"captcha, proof missing", guarded, noProofs, false},
-		cleared:        {"captcha, with clearance", guarded, withClearance, false},
-		encoded:        {"encode", plain, pages, false},
-		injected:       {"encode and captcha_inject", injecting, pages, false},
+		bare:           {"bare reverse_proxy", direct, proofs, false, of(direct)},
+		captcha:        {"captcha", guarded, proofs, true, of(guarded)},
+		defaultSidecar: {"forward_auth, default client", withDefault, proofs, true, of(withDefault, untuned)},
+		tunedSidecar:   {"forward_auth, tuned client", withTuned, proofs, true, of(withTuned, tuned)},
+		unmatched:      {"captcha, path not matched", guarded, elsewhere, false, of(guarded)},
+		respond:        {"respond 403", fixed, noProofs, false, of(fixed)},
+		missing:        {"captcha, proof missing", guarded, noProofs, false, of(guarded)},
+		cleared:        {"captcha, with clearance", guarded, withClearance, false, of(guarded)},
+		encoded:        {"encode", plain, pages, false, of(plain)},
+		injected:       {"encode and captcha_inject", injecting, pages, false, of(injecting)},
 	}, providerAddress, context.Cause(p.ctx)
 }
 

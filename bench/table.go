@@ -7,35 +7,54 @@ import (
 	"text/tabwriter"
 )
 
-// comparisons are the ratios of interest and what we want of them.
+// comparisons are the ratios of interest and what we want of them: of requests
+// per second, where more is better, and of processor time per request, where
+// less is.
 var comparisons = []struct {
 	numerator, denominator int
-	target                 string
+	target, cpuTarget      string
 }{
-	{captcha, defaultSidecar, ">= 1.80"},
-	{captcha, tunedSidecar, ">= 1.40"},
-	{missing, respond, ">= 0.80"},
-	{cleared, bare, ">= 0.95"},
-	{injected, encoded, ">= 0.70"},
-	{captcha, bare, ""},
-	{unmatched, bare, ""},
+	{captcha, defaultSidecar, ">= 1.80", "<= 0.55"},
+	{captcha, tunedSidecar, ">= 1.40", "<= 0.65"},
+	{missing, respond, ">= 0.80", "<= 1.20"},
+	{cleared, bare, ">= 0.95", "<= 1.05"},
+	{injected, encoded, ">= 0.70", ""},
+	{captcha, bare, "", ""},
+	{unmatched, bare, "", ""},
 }
 
 // printTable prints the median over the rounds of each set-up's requests per
-// second, then the comparisons. Beside each median stand the extremes.
-func printTable(w io.Writer, setups []setup, results [][]float64) {
+// second, with the extremes beside it, and of its processor time per request;
+// then the comparisons of both.
+func printTable(w io.Writer, setups []setup, results [][]result) {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	defer table.Flush()
-	fmt.Fprint(table, "set-up\treq/s\tmin .. max\n")
+	perSecond, cpu := make([][]float64, len(results)), make([][]float64, len(results))
+	for i, rounds := range results {
+		for _, r := range rounds {
+			perSecond[i], cpu[i] = append(perSecond[i], r.perSecond), append(cpu[i], r.cpu)
+		}
+	}
+	fmt.Fprint(table, "set-up\treq/s\tmin .. max\tCPU us/req\n")
 	for i, s := range setups {
-		fmt.Fprintf(table, "%s\t%.0f\t%.0f .. %.0f\n", s.name, median(results[i]), slices.Min(results[i]), slices.Max(results[i]))
+		fmt.Fprintf(table, "%s\t%.0f\t%.0f .. %.0f\t%.0f\n", s.name, median(perSecond[i]), slices.Min(perSecond[i]), slices.Max(perSecond[i]), median(cpu[i]))
 	}
-	fmt.Fprint(table, "\t\t\n", "ratio\tmedian\tmin .. max\ttarget\n")
+	fmt.Fprint(table, "\t\t\t\n", "ratio of req/s\tmedian\tmin .. max\ttarget\n")
 	for _, c := range comparisons {
-		r := ratios(results[c.numerator], results[c.denominator])
-		fmt.Fprintf(table, "%s / %s\t%.2f\t%.2f .. %.2f\t%s\n",
-			setups[c.numerator].name, setups[c.denominator].name, median(r), slices.Min(r), slices.Max(r), c.target)
+		printRatio(table, setups, perSecond, c.numerator, c.denominator, c.target)
 	}
+	fmt.Fprint(table, "\t\t\t\n", "ratio of processor time\tmedian\tmin .. max\ttarget\n")
+	for _, c := range comparisons {
+		if median(cpu[c.denominator]) > 0 {
+			printRatio(table, setups, cpu, c.numerator, c.denominator, c.cpuTarget)
+		}
+	}
+}
+
+func printRatio(w io.Writer, setups []setup, values [][]float64, numerator, denominator int, target string) {
+	r := ratios(values[numerator], values[denominator])
+	fmt.Fprintf(w, "%s / %s\t%.2f\t%.2f .. %.2f\t%s\n",
+		setups[numerator].name, setups[denominator].name, median(r), slices.Min(r), slices.Max(r), target)
 }
 
 // ratios divides round by round: what else the machine does in one round, it
