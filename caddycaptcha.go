@@ -266,6 +266,10 @@ func (c *Captcha) makeGate(ctx caddy.Context) (*gate.Gate, error) {
 		ctx.Logger().Warn("body_limit is more than one client may hold of body_memory, a sixteenth of it: bodies that are longer than that and hold no proof before are refused as overloaded; lower body_limit, or raise body_memory in the global option captcha",
 			zap.String("policy", c.Policy), zap.Int64("body_limit", c.BodyLimit), zap.Int64("per_client", most))
 	}
+	if c.Refusal == string(gate.RefusalError) {
+		ctx.Logger().Warn("refusal error leaves answers to the site's error routes: what those say about caching counts, and one that proxies to the application forwards the very request that was refused",
+			zap.String("policy", c.Policy))
+	}
 	onRequest, atVerify := c.extractors(v.Parameters())
 	return gate.New(gate.Options{
 		Policy:            c.Policy,
