@@ -217,9 +217,9 @@ func TestFingerprintsTellWhereAPartEnds(t *testing.T) {
 
 func TestParametersAreThoseOfTheWidgets(t *testing.T) {
 	want := map[string]string{
-		"geetest_v3": "[{geetest_challenge Geetest-Challenge 66} {geetest_validate Geetest-Validate 66} {geetest_seccode Geetest-Seccode 73}]",
-		"geetest_v4": "[{lot_number Captcha-Lot-Number 64} {captcha_output Captcha-Output 4096} {pass_token Captcha-Pass-Token 256} {gen_time Captcha-Gen-Time 20}]",
-		"tencent":    "[{ticket Captcha-Ticket 1024} {randstr Captcha-Randstr 64}]",
+		"geetest_v3": "[{geetest_challenge Geetest-Challenge 66 false} {geetest_validate Geetest-Validate 66 false} {geetest_seccode Geetest-Seccode 73 false}]",
+		"geetest_v4": "[{lot_number Captcha-Lot-Number 64 false} {captcha_output Captcha-Output 4096 false} {pass_token Captcha-Pass-Token 256 false} {gen_time Captcha-Gen-Time 20 true}]",
+		"tencent":    "[{ticket Captcha-Ticket 1024 false} {randstr Captcha-Randstr 64 false}]",
 	}
 	for id, config := range configs {
 		// They are asked for before a verifier is provisioned, too.

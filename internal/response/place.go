@@ -83,8 +83,8 @@ func embedded(w http.ResponseWriter) *caddyhttp.ResponseWriterWrapper {
 		return nil
 	}
 	v = v.Elem()
-	for _, field := range v.Fields() {
-		if field.Type() == wrapper && field.CanInterface() {
+	for i := range v.NumField() { //nolint:modernize // its iterator allocates, for every gated answer
+		if field := v.Field(i); field.Type() == wrapper && field.CanInterface() {
 			return field.Interface().(*caddyhttp.ResponseWriterWrapper) // which may be nil
 		}
 	}
