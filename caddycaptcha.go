@@ -311,7 +311,7 @@ func (c *Captcha) extractors(parameters []verifier.Parameter) (onRequest, atVeri
 // loadPage returns the page in the file, or the built-in one.
 func loadPage(file string) (*browser.Page, error) {
 	if file == "" {
-		return browser.Default(), nil
+		return browser.Default()
 	}
 	file, err := setting.Expand("page_template", file)
 	if err != nil {

@@ -2,19 +2,15 @@ package caddycaptcha
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
-
-	"github.com/dustin/go-humanize"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddycaptcha/caddycaptcha/internal/gate"
 	"github.com/caddycaptcha/caddycaptcha/internal/setting"
@@ -27,6 +23,9 @@ func init() {
 	// After basic_auth: a call to the provider costs money and time, so the
 	// cheaper refusals come first, and rewrites have been done by then.
 	httpcaddyfile.RegisterDirectiveOrder("captcha", httpcaddyfile.After, "basic_auth")
+	httpcaddyfile.RegisterHandlerDirective("captcha_inject", parseInject)
+	// After encode, which then compresses what was injected into.
+	httpcaddyfile.RegisterDirectiveOrder("captcha_inject", httpcaddyfile.After, "encode")
 }
 
 // parseGlobal sets up the captcha app from the global option of that name.
@@ -58,66 +57,55 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.ArgErr()
 	}
+	given := make(map[string]bool)
 	for d.NextBlock(0) {
-		switch option := d.Val(); option {
-		case "replay_cache":
-			if a.ReplayCacheRaw != nil {
-				return d.Err("replay_cache is given twice")
-			}
-			_, raw, err := unmarshalGuest(d, "captcha.replay_caches", "store")
-			if err != nil {
-				return err
-			}
-			a.ReplayCacheRaw = raw
-		case "key":
-			if a.Keys != nil {
-				return d.Err("key is given twice; put all keys on one line, the one that signs first")
-			}
-			if a.Keys = d.RemainingArgs(); len(a.Keys) == 0 {
-				return d.ArgErr()
-			}
-			if d.NextBlock(1) {
-				return d.Err("key takes no block")
-			}
-		case "body_memory":
-			if a.BodyMemory != 0 {
-				return d.Err("body_memory is given twice")
-			}
-			var text string
-			if !d.AllArgs(&text) {
-				return d.ArgErr()
-			}
-			size, err := humanize.ParseBytes(text)
-			if err != nil || size > math.MaxInt64 {
-				return d.Errf("body_memory must be a size such as 256MiB, not %q", text)
-			}
-			a.BodyMemory = int64(size)
-			if err := checkBodyMemory(a.BodyMemory); err != nil {
-				return d.WrapErr(err)
-			}
-			if d.NextBlock(1) {
-				return d.Err("body_memory takes no block")
-			}
-		case "upgrade":
-			if a.Upgrade != nil {
-				return d.Err("upgrade is given twice; put all protocols on one line")
-			}
-			if a.Upgrade = d.RemainingArgs(); len(a.Upgrade) == 0 {
-				return d.ArgErr()
-			}
-			for _, token := range a.Upgrade {
-				if err := checkUpgrade(token); err != nil {
-					return d.WrapErr(err)
-				}
-			}
-			if d.NextBlock(1) {
-				return d.Err("upgrade takes no block")
-			}
-		default:
-			return setting.Unrecognized(d, option, "the global option captcha", "replay_cache", "body_memory", "upgrade", "key")
+		option := d.Val()
+		if given[option] {
+			return d.Errf("%s is given twice; put everything on one line or into one block", option)
+		}
+		given[option] = true
+		var err error
+		if option == "replay_cache" {
+			_, a.ReplayCacheRaw, err = setting.Guest(d, "captcha.replay_caches", "store")
+		} else {
+			err = a.unmarshalOption(d, option)
+		}
+		if err != nil {
+			return d.WrapErr(err)
 		}
 	}
 	return nil
+}
+
+func (a *App) unmarshalOption(d *caddyfile.Dispenser, option string) error {
+	args := d.RemainingArgs()
+	if d.NextBlock(1) {
+		return d.Errf("%s takes no block", option)
+	}
+	var err error
+	switch option {
+	case "key":
+		if a.Keys = args; len(args) == 0 {
+			return d.Err("key takes at least one secret, the one that signs first")
+		}
+	case "body_memory":
+		if len(args) != 1 {
+			return d.Errf("body_memory takes one argument, got %d", len(args))
+		}
+		if a.BodyMemory, err = setting.Size(d, option, args[0], math.MaxInt64); err == nil {
+			err = checkBodyMemory(a.BodyMemory)
+		}
+	case "upgrade":
+		if a.Upgrade = args; len(args) == 0 {
+			return d.Err("upgrade takes at least one protocol")
+		}
+		for _, token := range args {
+			err = errors.Join(err, checkUpgrade(token))
+		}
+	default:
+		err = setting.Unrecognized(d, option, "the global option captcha", "replay_cache", "body_memory", "upgrade", "key")
+	}
+	return err
 }
 
 // parseDirective makes a route of a captcha directive. The directive's matcher
@@ -236,7 +224,7 @@ func (c *Captcha) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 		given[option] = true
 		if option == "verifier" {
-			guest, raw, err := unmarshalGuest(d, "http.captcha.verifiers", "provider")
+			guest, raw, err := setting.Guest(d, "http.captcha.verifiers", "provider")
 			if err != nil {
 				return err
 			}
@@ -304,7 +292,7 @@ func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 	case "body_limit":
 		var text string
 		if text, err = one(); err == nil {
-			c.BodyLimit, err = parseSize(d, option, text)
+			c.BodyLimit, err = setting.Size(d, option, text, maxBodyLimit)
 		}
 	case "refusal":
 		c.Refusal, err = one()
@@ -321,15 +309,15 @@ func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 	case "max_failures":
 		var text string
 		if text, err = one(); err == nil {
-			c.MaxFailures, err = parseCount(d, option, text)
+			c.MaxFailures, err = setting.Count(d, option, text)
 		}
 	case "max_concurrent_verifications":
 		if len(args) < 1 || len(args) > 2 {
 			return d.Errf("%s takes a number, and a number per client", option)
 		}
-		c.MaxConcurrentVerifications, err = parseCount(d, option, args[0])
+		c.MaxConcurrentVerifications, err = setting.Count(d, option, args[0])
 		if err == nil && len(args) == 2 {
-			c.MaxConcurrentVerificationsPerClient, err = parseCount(d, option, args[1])
+			c.MaxConcurrentVerificationsPerClient, err = setting.Count(d, option, args[1])
 		}
 	default:
 		err = setting.Unrecognized(d, option, "captcha", options...)
@@ -358,7 +346,7 @@ func unmarshalClearance(d *caddyfile.Dispenser) (*Clearance, error) {
 			if len(args) != 1 {
 				return nil, d.Errf("max_uses takes one argument, got %d", len(args))
 			}
-			if o.MaxUses, err = parseCount(d, option, args[0]); err != nil {
+			if o.MaxUses, err = setting.Count(d, option, args[0]); err != nil {
 				return nil, err
 			}
 		case "bind_to":
@@ -408,46 +396,52 @@ func unmarshalHeader(d *caddyfile.Dispenser, args []string, headers *map[string]
 	return nil
 }
 
-// parseCount parses a positive number. Zero would read as "not given" in JSON.
-func parseCount(d *caddyfile.Dispenser, option, text string) (int, error) {
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		return 0, d.Errf("%s must be a whole number above 0, not %q", option, text)
+// parseInject makes a handler of a captcha_inject directive.
+func parseInject(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	i := new(Inject)
+	if err := i.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
 	}
-	return n, nil
+	name := cmp.Or(i.Policy, defaultPolicy)
+	if known, ok := parsedHandlers(h)[name]; ok && !known.clears {
+		return nil, h.WrapErr(errNoClearance(name, known.origin))
+	}
+	return i, nil
 }
 
-func parseSize(d *caddyfile.Dispenser, option, text string) (int64, error) {
-	n, err := humanize.ParseBytes(text)
-	if err != nil || n < 1 || n > maxBodyLimit {
-		return 0, d.Errf("%s must be a size such as 128KiB, at most %s, not %q", option, humanize.IBytes(maxBodyLimit), text)
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+//
+//	captcha_inject [<matcher>] [<policy>] {
+//		form <css selector>
+//	}
+func (i *Inject) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the directive's name
+	if d.NextArg() {
+		i.Policy = d.Val()
 	}
-	return int64(n), nil
-}
-
-// unmarshalGuest reads "<name> { ... }" for the guest module of that name in
-// the namespace, and returns it and its JSON with its name under inlineKey.
-func unmarshalGuest(d *caddyfile.Dispenser, namespace, inlineKey string) (caddyfile.Unmarshaler, json.RawMessage, error) {
-	option := d.Val()
-	if !d.NextArg() {
-		return nil, nil, d.Errf("%s needs the name of a %s", option, inlineKey)
+	if d.NextArg() {
+		return d.Errf("unexpected argument %q; a captcha_inject directive takes a matcher and a policy name", d.Val())
 	}
-	name := d.Val()
-	if _, err := caddy.GetModule(namespace + "." + name); err != nil {
-		var known []string
-		for _, module := range caddy.GetModules(namespace) {
-			known = append(known, module.ID.Name())
+	for d.NextBlock(0) {
+		option, args := d.Val(), d.RemainingArgs()
+		switch {
+		case option != "form":
+			return setting.Unrecognized(d, option, "captcha_inject", "form")
+		case i.Form != "":
+			return d.Err("form is given twice; a CSS selector can list several, as in `form \"#login, #register\"`")
+		case len(args) != 1:
+			return d.Errf("form takes one CSS selector, in quotes if it holds spaces or begins with #, got %d arguments", len(args))
 		}
-		return nil, nil, d.Errf("unknown %s %q; this Caddy has %s", inlineKey, name, strings.Join(known, ", "))
+		i.Form = args[0]
 	}
-	guest, err := caddyfile.UnmarshalModule(d, namespace+"."+name)
-	if err != nil {
-		return nil, nil, err
+	if err := i.check(); err != nil {
+		return d.WrapErr(err)
 	}
-	return guest, caddyconfig.JSONModuleObject(guest, inlineKey, name, nil), nil
+	return nil
 }
 
 var (
 	_ caddyfile.Unmarshaler = (*Captcha)(nil)
+	_ caddyfile.Unmarshaler = (*Inject)(nil)
 	_ caddyfile.Unmarshaler = (*App)(nil)
 )

@@ -14,22 +14,14 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddycaptcha/caddycaptcha/internal/browser"
 	"github.com/caddycaptcha/caddycaptcha/internal/gate"
 	"github.com/caddycaptcha/caddycaptcha/internal/inject"
-	"github.com/caddycaptcha/caddycaptcha/internal/setting"
 )
 
-func init() {
-	caddy.RegisterModule(Inject{})
-	httpcaddyfile.RegisterHandlerDirective("captcha_inject", parseInject)
-	// After encode, which then compresses what was injected into.
-	httpcaddyfile.RegisterDirectiveOrder("captcha_inject", httpcaddyfile.After, "encode")
-}
+func init() { caddy.RegisterModule(Inject{}) }
 
 // Inject is a handler that brings the captcha into the application's own
 // pages. It adds one script element to the HTML that the next handlers answer
@@ -135,52 +127,8 @@ func (i *Inject) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 }
 
 // parseInject reads a captcha_inject directive.
-func parseInject(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-	i := new(Inject)
-	if err := i.UnmarshalCaddyfile(h.Dispenser); err != nil {
-		return nil, err
-	}
-	name := cmp.Or(i.Policy, defaultPolicy)
-	if known, ok := parsedHandlers(h)[name]; ok && !known.clears {
-		return nil, h.WrapErr(errNoClearance(name, known.origin))
-	}
-	return i, nil
-}
-
-// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
-//
-//	captcha_inject [<matcher>] [<policy>] {
-//		form <css selector>
-//	}
-func (i *Inject) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // consume the directive's name
-	if d.NextArg() {
-		i.Policy = d.Val()
-	}
-	if d.NextArg() {
-		return d.Errf("unexpected argument %q; a captcha_inject directive takes a matcher and a policy name", d.Val())
-	}
-	for d.NextBlock(0) {
-		option, args := d.Val(), d.RemainingArgs()
-		switch {
-		case option != "form":
-			return setting.Unrecognized(d, option, "captcha_inject", "form")
-		case i.Form != "":
-			return d.Err("form is given twice; a CSS selector can list several, as in `form \"#login, #register\"`")
-		case len(args) != 1:
-			return d.Errf("form takes one CSS selector, in quotes if it holds spaces or begins with #, got %d arguments", len(args))
-		}
-		i.Form = args[0]
-	}
-	if err := i.check(); err != nil {
-		return d.WrapErr(err)
-	}
-	return nil
-}
-
 var (
 	_ caddy.Module                = (*Inject)(nil)
 	_ caddy.Provisioner           = (*Inject)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Inject)(nil)
-	_ caddyfile.Unmarshaler       = (*Inject)(nil)
 )

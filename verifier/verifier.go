@@ -138,7 +138,8 @@ const (
 	Risky
 	// Overloaded means that the provider's rate limit was hit.
 	Overloaded
-	// Misconfigured means that the provider refuses our credentials.
+	// Misconfigured means that the provider refuses our credentials, or gives
+	// less than the options need.
 	Misconfigured
 )
 

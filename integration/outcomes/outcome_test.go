@@ -264,7 +264,7 @@ func TestAlerts(t *testing.T) {
 	for range 5 {
 		g.Want(g.Post(g.Proof(harness.Tencent)), 503, "misconfigured")
 	}
-	entries := g.Entries("the captcha provider refuses our credentials")
+	entries := g.Entries("the captcha provider does not work with this configuration")
 	if len(entries) != 1 {
 		t.Fatalf("%d alerts, want 1", len(entries))
 	}

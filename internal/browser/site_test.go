@@ -138,7 +138,7 @@ func (s *site) page(w http.ResponseWriter, r *http.Request, status int, data Dat
 	s.mu.Unlock()
 	data.Lang, data.Nonce = Language(r.Header.Get("Accept-Language")), Nonce()
 	data.Base, data.Policy, data.Provider = base, "login", s.kind
-	page, err := Default().Render(data)
+	page, err := defaultPage(s.t).Render(data)
 	if err != nil {
 		s.t.Error(err)
 	}

@@ -115,7 +115,8 @@ var (
 		Detail: "Too many captcha verifications. Try again later.",
 	})
 
-	// Misconfigured: the provider refuses our credentials.
+	// Misconfigured: the provider refuses our credentials, or gives less than
+	// the options need.
 	Misconfigured = outcome(Outcome{
 		Name: "misconfigured", Status: http.StatusServiceUnavailable, Proof: ProofReusable,
 		Detail: "The captcha is not set up correctly. The site's operator has been told.",

@@ -24,7 +24,7 @@ type problem struct {
 	Provider string `json:"provider,omitempty"`
 
 	// Challenge is the URL of the endpoint that has what the provider's widget
-	// needs.
+	// needs. A verifier without a widget has none.
 	Challenge string `json:"challenge,omitempty"`
 
 	// Proof says what a client may do with the proof it sent. There is none
@@ -71,16 +71,18 @@ func (ps *problems) of(g *Gate, r *http.Request, d Decision) []byte {
 
 func (*problems) make(g *Gate, d Decision) []byte {
 	p := problem{
-		Type:      "about:blank",
-		Title:     http.StatusText(d.Outcome.Status),
-		Status:    d.Outcome.Status,
-		Detail:    d.Outcome.Detail,
-		Outcome:   d.Outcome.Name,
-		Reason:    d.Reason,
-		Policy:    g.Policy,
-		Provider:  g.provider,
-		Challenge: g.BasePath + "/" + endpointChallenge,
-		Proof:     cmp.Or(d.proof, d.Outcome.Proof),
+		Type:     "about:blank",
+		Title:    http.StatusText(d.Outcome.Status),
+		Status:   d.Outcome.Status,
+		Detail:   d.Outcome.Detail,
+		Outcome:  d.Outcome.Name,
+		Reason:   d.Reason,
+		Policy:   g.Policy,
+		Provider: g.provider,
+		Proof:    cmp.Or(d.proof, d.Outcome.Proof),
+	}
+	if g.challenger != nil {
+		p.Challenge = g.BasePath + "/" + endpointChallenge
 	}
 	if d.Reason == reasonTarget { // which no captcha cures
 		p.Detail, p.Challenge, p.Proof = "The target of this request is neither a path nor a URL with one.", "", ProofReusable

@@ -107,7 +107,7 @@ func (g *Gate) alert(v verifier.Verdict) {
 			g.passed.Store(true)
 		}
 	case verifier.Misconfigured:
-		g.alarm.Error("the captcha provider refuses our credentials: see the advice", g.about(v)...)
+		g.alarm.Error("the captcha provider does not work with this configuration: see the advice", g.about(v)...)
 	case verifier.Rejected:
 		// Clients can bring this about too, so it is news only as long as
 		// nobody got through.
