@@ -71,7 +71,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = a.unmarshalOption(d, option)
 		}
 		if err != nil {
-			return d.WrapErr(err)
+			return err
 		}
 	}
 	return nil
@@ -92,15 +92,20 @@ func (a *App) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		if len(args) != 1 {
 			return d.Errf("body_memory takes one argument, got %d", len(args))
 		}
-		if a.BodyMemory, err = setting.Size(d, option, args[0], math.MaxInt64); err == nil {
-			err = checkBodyMemory(a.BodyMemory)
+		if a.BodyMemory, err = setting.Size(d, option, args[0], math.MaxInt64); err != nil {
+			return err
+		}
+		if err := checkBodyMemory(a.BodyMemory); err != nil {
+			return d.WrapErr(err)
 		}
 	case "upgrade":
 		if a.Upgrade = args; len(args) == 0 {
 			return d.Err("upgrade takes at least one protocol")
 		}
 		for _, token := range args {
-			err = errors.Join(err, checkUpgrade(token))
+			if err := checkUpgrade(token); err != nil {
+				return d.WrapErr(err)
+			}
 		}
 	default:
 		err = setting.Unrecognized(d, option, "the global option captcha", "replay_cache", "body_memory", "upgrade", "key")

@@ -92,13 +92,17 @@ var usedProofs atomic.Int64
 // used: the replay cache is the process's.
 func FreshProofs(n int) int { return int(usedProofs.Add(int64(n))) - n }
 
+// genTime is that of all proofs of V4Request: two requests with one proof are
+// the same to the byte, whatever second it is.
+var genTime = fmt.Sprint(time.Now().Unix())
+
 // V4Request is a request as a server prepares it, with a proof in its header.
 func V4Request(n int, clientIP string) *http.Request {
 	r := httptest.NewRequest("GET", "/login", nil)
 	r.Header["Captcha-Lot-Number"] = []string{fmt.Sprintf("storm%027d", n)}
 	r.Header["Captcha-Output"] = []string{"output"}
 	r.Header["Captcha-Pass-Token"] = []string{strings.Repeat("0", 64)}
-	r.Header["Captcha-Gen-Time"] = []string{fmt.Sprint(time.Now().Unix())}
+	r.Header["Captcha-Gen-Time"] = []string{genTime}
 	w := httptest.NewRecorder()
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
 	caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, clientIP)

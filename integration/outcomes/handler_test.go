@@ -99,8 +99,9 @@ func TestCanceled(t *testing.T) {
 		t.Errorf("outcome %q", outcome)
 	}
 	for i, want := range []int{1, 1} {
-		if err := handler.ServeHTTP(httptest.NewRecorder(), harness.V4Request(proof, "192.0.2.1"), next); err != nil || forwarded != want {
-			t.Errorf("request %d after it: %v, %d forwarded, want %d", i, err, forwarded, want)
+		recorder := httptest.NewRecorder()
+		if err := handler.ServeHTTP(recorder, harness.V4Request(proof, "192.0.2.1"), next); err != nil || forwarded != want {
+			t.Errorf("request %d after it: %v, %d forwarded, want %d: %s", i, err, forwarded, want, recorder.Body)
 		}
 	}
 	if len(called) != 0 {
