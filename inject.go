@@ -126,7 +126,6 @@ func (i *Inject) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	return injector.ServeHTTP(w, r, next)
 }
 
-// parseInject reads a captcha_inject directive.
 var (
 	_ caddy.Module                = (*Inject)(nil)
 	_ caddy.Provisioner           = (*Inject)(nil)
