@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddycaptcha/caddycaptcha/bench/asking"
 )
 
 func TestMedianIsTheMiddleWhateverTheOrder(t *testing.T) {
@@ -67,7 +69,7 @@ func TestSidecarAnswersAsTheProviderSays(t *testing.T) {
 	}
 	defer listener.Close()
 	go serveLean(listener, provider()) //nolint:errcheck // it ends with the listener
-	guard := sidecar{http.DefaultClient, "http://" + listener.Addr().String()}
+	guard := sidecar{asking.Asker{Client: http.DefaultClient, Endpoint: "http://" + listener.Addr().String()}}
 	request := func(withProof bool) *http.Request {
 		text := load{path: "/login", withProof: withProof}.request()
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
@@ -89,8 +91,8 @@ func TestSidecarAnswersAsTheProviderSays(t *testing.T) {
 }
 
 func TestProviderRefusesAWrongSignature(t *testing.T) {
-	_, answer := provider()("/validate?captcha_id="+captchaID,
-		[]byte("lot_number=0123456789abcdef&captcha_output=a&pass_token=b&gen_time=1&sign_token="+sign("another")))
+	_, answer := provider()("/validate?captcha_id="+asking.CaptchaID,
+		[]byte("lot_number=0123456789abcdef&captcha_output=a&pass_token=b&gen_time=1&sign_token="+asking.Sign("another")))
 	if !strings.Contains(answer, `"sign_token error"`) {
 		t.Errorf("got %s", answer)
 	}
@@ -101,7 +103,7 @@ func TestAWrongStatusFailsTheLoad(t *testing.T) {
 		http.Error(w, "overloaded", http.StatusServiceUnavailable)
 	}))
 	defer server.Close()
-	_, err := load{"/login", true, "", http.StatusOK, 20, 4}.run(t.Context(), server.Listener.Addr().String())
+	_, err := load{path: "/login", withProof: true, status: http.StatusOK, requests: 20, connections: 4}.run(t.Context(), server.Listener.Addr().String())
 	if err == nil || !strings.Contains(err.Error(), "503 Service Unavailable: overloaded\n:20") {
 		t.Errorf("got %v", err)
 	}

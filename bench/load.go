@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,9 +22,12 @@ type load struct {
 	path        string
 	withProof   bool
 	header      string // more lines of each request, each with its line end
-	status      int    // that every answer must have
+	status      int    // that every answer must have; 0: one that refuses
 	requests    int
 	connections int
+
+	// junk are requests that are sent in turn in place of all that.
+	junk []string
 }
 
 // run sends the requests and returns how many were answered per second. A
@@ -68,8 +72,21 @@ func (l load) exchange(ctx context.Context, address string, sent *atomic.Int64, 
 	reader := bufio.NewReader(conn)
 	var buffer []byte
 	want := "HTTP/1.1 " + strconv.Itoa(l.status)
-	for sent.Add(1) <= int64(l.requests) {
-		if _, err := io.WriteString(conn, l.request()); err != nil {
+	if l.status == 0 {
+		want = "HTTP/1.1 40"
+	}
+	for {
+		n := sent.Add(1)
+		if n > int64(l.requests) {
+			return nil
+		}
+		request := ""
+		if len(l.junk) > 0 {
+			request = l.junk[int(n)%len(l.junk)]
+		} else {
+			request = l.request()
+		}
+		if _, err := io.WriteString(conn, request); err != nil {
 			return err
 		}
 		response, err := readMessage(reader, &buffer)
@@ -80,13 +97,41 @@ func (l load) exchange(ctx context.Context, address string, sent *atomic.Int64, 
 			fail(fmt.Sprintf("%s: %.200s", response.start, response.body)) // problem details name the outcome
 		}
 	}
-	return nil
 }
 
-// clearance gets a clearance from the gate and returns the header line that
-// carries it. It is for the Host that request names.
-func clearance(address string) (string, error) {
-	p := newProof()
+// underway runs load until stop is called, which returns its error.
+func (l load) underway(ctx context.Context, address string) (stop func() error) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	l.requests = math.MaxInt32
+	go func() {
+		_, err := l.run(ctx, address)
+		done <- err
+	}()
+	return func() error {
+		cancel()
+		// Connections that are cut off are no failure, other answers are.
+		if err := <-done; err != nil && strings.Contains(err.Error(), "HTTP/1.1 ") {
+			return err
+		}
+		return nil
+	}
+}
+
+// junk returns what a bot without a solver sends: a proof that cannot be one, a
+// proof that was used before, and a clearance of its own making.
+func junk(used proof, clearance string) []string {
+	malformed := newProof()
+	malformed.lotNumber = "!" + malformed.lotNumber
+	forged := []byte(clearance)
+	forged[len(forged)-len("\r\n")-4] ^= 1
+	l := load{path: "/login"}
+	return []string{l.with(malformed), l.with(used), load{path: "/login", header: string(forged)}.request()}
+}
+
+// clearance gets a clearance from the gate for the proof and returns the header
+// line that carries it. It is for the Host that request names.
+func clearance(address string, p proof) (string, error) {
 	form := url.Values{"lot_number": {p.lotNumber}, "captcha_output": {p.captchaOutput}, "pass_token": {p.passToken}, "gen_time": {p.genTime}}
 	request, err := http.NewRequest(http.MethodPost, "http://"+address+"/.captcha/default/verify", strings.NewReader(form.Encode()))
 	if err != nil {
@@ -106,13 +151,20 @@ func clearance(address string) (string, error) {
 }
 
 func (l load) request() string {
-	head := "GET " + l.path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: */*\r\n" + l.header
 	if l.withProof {
-		p := newProof()
-		head += "Captcha-Lot-Number: " + p.lotNumber +
-			"\r\nCaptcha-Output: " + p.captchaOutput +
-			"\r\nCaptcha-Pass-Token: " + p.passToken +
-			"\r\nCaptcha-Gen-Time: " + p.genTime + "\r\n"
+		return l.with(newProof())
 	}
-	return head + "\r\n"
+	return l.head() + "\r\n"
+}
+
+// with returns the request with a proof.
+func (l load) with(p proof) string {
+	return l.head() + "Captcha-Lot-Number: " + p.lotNumber +
+		"\r\nCaptcha-Output: " + p.captchaOutput +
+		"\r\nCaptcha-Pass-Token: " + p.passToken +
+		"\r\nCaptcha-Gen-Time: " + p.genTime + "\r\n\r\n"
+}
+
+func (l load) head() string {
+	return "GET " + l.path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: */*\r\n" + l.header
 }

@@ -14,9 +14,11 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+
+	"github.com/caddycaptcha/caddycaptcha/bench/asking"
 )
 
-const usage = "usage: bench run [-caddy FILE] [-rounds N] [-requests N] [-connections N] | app | provider | sidecar default|tuned"
+const usage = "usage: bench run [-caddy FILE] [-limit FILE] [-rounds N] [-requests N] [-connections N] | app | provider | sidecar default|tuned"
 
 func main() {
 	if err := command(os.Args[1:]); err != nil {
@@ -40,9 +42,9 @@ func command(args []string) error {
 	case "sidecar":
 		client := http.DefaultClient
 		if len(args) > 1 && args[1] == "tuned" {
-			client = tunedClient()
+			client = asking.TunedClient()
 		}
-		return serve(sidecar{client, "http://127.0.0.1:" + os.Getenv("PROVIDER_PORT")})
+		return serve(sidecar{asking.Asker{Client: client, Endpoint: "http://127.0.0.1:" + os.Getenv("PROVIDER_PORT")}})
 	}
 	return errors.New(usage)
 }
@@ -68,6 +70,7 @@ func runCommand(args []string) error {
 	var o options
 	flags := flag.NewFlagSet("bench run", flag.ExitOnError)
 	flags.StringVar(&o.caddy, "caddy", "caddy", "Caddy with the captcha module")
+	flags.StringVar(&o.limit, "limit", "limit", "Caddy with the directive of limit/")
 	flags.IntVar(&o.rounds, "rounds", 7, "rounds; each measures every set-up once")
 	flags.IntVar(&o.requests, "requests", 20000, "requests per set-up and round")
 	flags.IntVar(&o.connections, "connections", 32, "keep-alive connections of the load generator")

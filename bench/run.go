@@ -9,10 +9,12 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+
+	"github.com/caddycaptcha/caddycaptcha/bench/asking"
 )
 
 type options struct {
-	caddy                         string
+	caddy, limit                  string
 	rounds, requests, connections int
 }
 
@@ -23,6 +25,7 @@ type setup struct {
 	load     load
 	verifies bool  // asks the provider about each request
 	pids     []int // of its own processes: Caddy, and a sidecar where there is one
+	flood    load  // that is under way meanwhile, if it has connections
 }
 
 // result is what one round measured of a set-up.
@@ -43,6 +46,10 @@ const (
 	cleared
 	encoded
 	injected
+	limit
+	elsewhere
+	unmatchedFlooded
+	elsewhereFlooded
 )
 
 // run starts all servers, measures the set-ups in turn and prints the results.
@@ -55,7 +62,7 @@ func run(ctx context.Context, o options) (err error) {
 
 	ctx, fail := context.WithCancelCause(ctx)
 	servers := &processes{ctx: ctx, fail: fail, dir: dir, environment: append(os.Environ(),
-		"CAPTCHA_ID="+captchaID, "CAPTCHA_KEY="+captchaKey,
+		"CAPTCHA_ID="+asking.CaptchaID, "CAPTCHA_KEY="+asking.CaptchaKey,
 		"XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir)} // where Caddy keeps its data
 	defer servers.ended.Wait()
 	defer fail(nil)
@@ -70,8 +77,13 @@ func run(ctx context.Context, o options) (err error) {
 		for i := range setups {
 			i = (i + round) % len(setups) // no set-up is always the first
 			s := setups[i]
+			stop := func() error { return nil }
+			if s.flood.connections > 0 {
+				stop = s.flood.underway(ctx, s.address)
+			}
 			before, unknown := processorTime(s.pids)
 			perSecond, err := s.load.run(ctx, s.address)
+			err = errors.Join(err, stop())
 			if ctx.Err() != nil {
 				return context.Cause(ctx) // the load failed in consequence
 			}
@@ -82,7 +94,8 @@ func run(ctx context.Context, o options) (err error) {
 				verifications += s.load.requests
 			}
 			measured := result{perSecond: perSecond}
-			if after, err := processorTime(s.pids); err == nil && unknown == nil {
+			// Under a flood the processes do not work for this load alone.
+			if after, err := processorTime(s.pids); err == nil && unknown == nil && s.flood.connections == 0 {
 				measured.cpu = float64((after - before).Microseconds()) / float64(s.load.requests)
 			}
 			if round > 0 {
@@ -119,20 +132,24 @@ func startAll(p *processes, o options) (setups []setup, providerAddress string, 
 	fixed := caddy("respond.Caddyfile")
 	plain := caddy("encode.Caddyfile")
 	injecting := caddy("inject.Caddyfile")
+	asking := p.start("CADDY_PORT", o.limit, "run", "--adapter", "caddyfile", "--config", "limit.Caddyfile")
+	refusing := caddy("flood.Caddyfile")
 	if p.ctx.Err() != nil {
 		return nil, "", context.Cause(p.ctx)
 	}
 
-	proofs := load{"/login", true, "", http.StatusOK, o.requests, o.connections}
-	elsewhere := load{"/about", true, "", http.StatusOK, o.requests, o.connections}
-	noProofs := load{"/login", false, "", http.StatusForbidden, o.requests, o.connections}
-	cookie, err := clearance(guarded)
+	proofs := load{path: "/login", withProof: true, status: http.StatusOK, requests: o.requests, connections: o.connections}
+	about := load{path: "/about", withProof: true, status: http.StatusOK, requests: o.requests, connections: o.connections}
+	noProofs := load{path: "/login", status: http.StatusForbidden, requests: o.requests, connections: o.connections}
+	used := newProof()
+	cookie, err := clearance(guarded, used)
 	if err != nil {
 		return nil, "", err
 	}
-	withClearance := load{"/login", false, cookie, http.StatusOK, o.requests, o.connections}
+	withClearance := load{path: "/login", header: cookie, status: http.StatusOK, requests: o.requests, connections: o.connections}
 	// A page of 100 KB takes as long as many other requests.
-	pages := load{"/page", false, "Accept-Encoding: gzip\r\nSec-Fetch-Mode: navigate\r\n", http.StatusOK, max(1, o.requests/10), o.connections}
+	pages := load{path: "/page", header: "Accept-Encoding: gzip\r\nSec-Fetch-Mode: navigate\r\n", status: http.StatusOK, requests: max(1, o.requests/10), connections: o.connections}
+	flood := load{junk: junk(used, cookie), connections: 64}
 	of := func(addresses ...string) (pids []int) {
 		for _, address := range addresses {
 			pids = append(pids, p.pids[address])
@@ -140,16 +157,20 @@ func startAll(p *processes, o options) (setups []setup, providerAddress string, 
 		return pids
 	}
 	return []setup{
-		bare:           {"bare reverse_proxy", direct, proofs, false, of(direct)},
-		captcha:        {"captcha", guarded, proofs, true, of(guarded)},
-		defaultSidecar: {"forward_auth, default client", withDefault, proofs, true, of(withDefault, untuned)},
-		tunedSidecar:   {"forward_auth, tuned client", withTuned, proofs, true, of(withTuned, tuned)},
-		unmatched:      {"captcha, path not matched", guarded, elsewhere, false, of(guarded)},
-		respond:        {"respond 403", fixed, noProofs, false, of(fixed)},
-		missing:        {"captcha, proof missing", guarded, noProofs, false, of(guarded)},
-		cleared:        {"captcha, with clearance", guarded, withClearance, false, of(guarded)},
-		encoded:        {"encode", plain, pages, false, of(plain)},
-		injected:       {"encode and captcha_inject", injecting, pages, false, of(injecting)},
+		bare:             {name: "bare reverse_proxy", address: direct, load: proofs, pids: of(direct)},
+		captcha:          {name: "captcha", address: guarded, load: proofs, verifies: true, pids: of(guarded)},
+		defaultSidecar:   {name: "forward_auth, default client", address: withDefault, load: proofs, verifies: true, pids: of(withDefault, untuned)},
+		tunedSidecar:     {name: "forward_auth, tuned client", address: withTuned, load: proofs, verifies: true, pids: of(withTuned, tuned)},
+		unmatched:        {name: "captcha, path not matched", address: guarded, load: about, pids: of(guarded)},
+		respond:          {name: "respond 403", address: fixed, load: noProofs, pids: of(fixed)},
+		missing:          {name: "captcha, proof missing", address: guarded, load: noProofs, pids: of(guarded)},
+		cleared:          {name: "captcha, with clearance", address: guarded, load: withClearance, pids: of(guarded)},
+		encoded:          {name: "encode", address: plain, load: pages, pids: of(plain)},
+		injected:         {name: "encode and captcha_inject", address: injecting, load: pages, pids: of(injecting)},
+		limit:            {name: "limit: the POST alone", address: asking, load: proofs, verifies: true, pids: of(asking)},
+		elsewhere:        {name: "respond, another path", address: refusing, load: about, pids: of(refusing)},
+		unmatchedFlooded: {name: "captcha, not matched, flood", address: guarded, load: about, flood: flood},
+		elsewhereFlooded: {name: "respond, another path, flood", address: refusing, load: about, flood: flood},
 	}, providerAddress, context.Cause(p.ctx)
 }
 

@@ -26,7 +26,8 @@ if [ -z "${caddy:-}" ]; then
 	../xcaddy.sh build --output "$caddy" >&2
 fi
 go build -o "$work/bench" .
+go build -tags nobadger,nomysql,nopgx -trimpath -ldflags "-w -s" -o "$work/limit" ./limit
 # In the background, where a signal to this script reaches its trap at once.
-"$work/bench" run -caddy "$caddy" "$@" &
+"$work/bench" run -caddy "$caddy" -limit "$work/limit" "$@" &
 bench=$!
 wait "$bench"

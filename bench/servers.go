@@ -2,16 +2,15 @@ package main
 
 import (
 	"crypto/hmac"
-	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
+
+	"github.com/caddycaptcha/caddycaptcha/bench/asking"
 )
 
 // app is the protected application: a short answer, and a page of 100 KB.
@@ -46,8 +45,8 @@ func provider() func(target string, body []byte) (contentType, text string) {
 		}
 		form, err := url.ParseQuery(string(body))
 		lotNumber := form.Get("lot_number")
-		if err != nil || target != "/validate?captcha_id="+captchaID ||
-			!hmac.Equal([]byte(sign(lotNumber)), []byte(form.Get("sign_token"))) {
+		if err != nil || target != "/validate?captcha_id="+asking.CaptchaID ||
+			!hmac.Equal([]byte(asking.Sign(lotNumber)), []byte(form.Get("sign_token"))) {
 			return contentType, `{"status":"success","result":"fail","reason":"sign_token error","captcha_args":{}}`
 		}
 		if form.Get("captcha_output") == "" || form.Get("pass_token") == "" || form.Get("gen_time") == "" {
@@ -62,54 +61,10 @@ func provider() func(target string, body []byte) (contentType, text string) {
 // sidecar is what one writes today to verify captchas by forward_auth: it
 // answers 200 when the provider accepts the proof in the request headers, else
 // 403. It has no protection against replays and no limits.
-type sidecar struct {
-	client   *http.Client
-	endpoint string
-}
+type sidecar struct{ asking.Asker }
 
 func (s sidecar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.accepts(r) {
+	if !s.Accepts(r) {
 		w.WriteHeader(http.StatusForbidden)
 	}
-}
-
-func (s sidecar) accepts(r *http.Request) bool {
-	lotNumber := r.Header.Get("Captcha-Lot-Number")
-	form := url.Values{
-		"lot_number":     {lotNumber},
-		"captcha_output": {r.Header.Get("Captcha-Output")},
-		"pass_token":     {r.Header.Get("Captcha-Pass-Token")},
-		"gen_time":       {r.Header.Get("Captcha-Gen-Time")},
-		"sign_token":     {sign(lotNumber)},
-	}
-	request, err := http.NewRequestWithContext(r.Context(), http.MethodPost,
-		s.endpoint+"/validate?captcha_id="+captchaID, strings.NewReader(form.Encode()))
-	if err != nil {
-		return false
-	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	response, err := s.client.Do(request)
-	if err != nil {
-		return false
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body) // to its end, or the connection is not used again
-	if err != nil {
-		return false
-	}
-	var answer struct {
-		Result string `json:"result"`
-	}
-	return json.Unmarshal(body, &answer) == nil && answer.Result == "success"
-}
-
-// tunedClient keeps a connection to the provider for each request under way,
-// where net/http's default client keeps two.
-func tunedClient() *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.Proxy = nil
-	transport.MaxIdleConns = 0 // no limit
-	transport.MaxIdleConnsPerHost = 256
-	transport.DisableCompression = true
-	return &http.Client{Transport: transport, Timeout: 5 * time.Second}
 }

@@ -16,6 +16,7 @@ var comparisons = []struct {
 }{
 	{captcha, defaultSidecar, ">= 1.80", "<= 0.55"},
 	{captcha, tunedSidecar, ">= 1.40", "<= 0.65"},
+	{captcha, limit, "", "<= 1.15"},
 	{missing, respond, ">= 0.80", "<= 1.20"},
 	{cleared, bare, ">= 0.95", "<= 1.05"},
 	{injected, encoded, ">= 0.70", ""},
@@ -43,6 +44,11 @@ func printTable(w io.Writer, setups []setup, results [][]result) {
 	for _, c := range comparisons {
 		printRatio(table, setups, perSecond, c.numerator, c.denominator, c.target)
 	}
+	// What the flood leaves of the throughput, beside what it leaves when Caddy
+	// answers it itself.
+	kept := func(flooded, alone int) []float64 { return ratios(perSecond[flooded], perSecond[alone]) }
+	share := ratios(kept(unmatchedFlooded, unmatched), kept(elsewhereFlooded, elsewhere))
+	fmt.Fprintf(table, "kept under a flood, captcha / respond 403\t%.2f\t%.2f .. %.2f\t>= 0.90\n", median(share), slices.Min(share), slices.Max(share))
 	fmt.Fprint(table, "\t\t\t\n", "ratio of processor time\tmedian\tmin .. max\ttarget\n")
 	for _, c := range comparisons {
 		if median(cpu[c.denominator]) > 0 {

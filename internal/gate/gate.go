@@ -86,6 +86,7 @@ type Gate struct {
 	counters counters
 	problems problems
 	alarm    *zap.Logger // says the same thing once a minute at most
+	refusals *zap.Logger // of what was refused, bounded by linesPerSecond
 
 	passed            atomic.Bool // whether any proof has
 	warnedOfAddresses atomic.Bool
@@ -123,6 +124,7 @@ func New(o Options) *Gate {
 		fingerprint: o.Verifier.Fingerprint(),
 		visits:      limit.New(visits),
 		alarm:       Throttled(o.Logger),
+		refusals:    bounded(o.Logger),
 	}
 	g.provider, g.captchaID = o.Verifier.Captcha()
 	g.challenger, _ = o.Verifier.(verifier.Challenger)

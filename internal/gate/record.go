@@ -51,7 +51,7 @@ func (g *Gate) logRefusal(r *http.Request, d Decision, refused bool) {
 	if !refused {
 		message = "captcha would have refused"
 	}
-	entry := g.Logger.Check(zapcore.InfoLevel, message)
+	entry := g.refusals.Check(zapcore.InfoLevel, message)
 	if entry == nil {
 		return
 	}
@@ -87,6 +87,20 @@ func emptyPlaceholder(key string) (any, bool) {
 		return "", true
 	}
 	return nil, false
+}
+
+// A flood of junk must not fill the disk, nor cost more in log lines than in
+// all else. Of a policy's refusals, linesPerSecond are logged each second and
+// one in oneIn of those beyond. The metrics count every one.
+const (
+	linesPerSecond = 1000
+	oneIn          = 100
+)
+
+func bounded(logger *zap.Logger) *zap.Logger {
+	return logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Second, linesPerSecond, oneIn)
+	}))
 }
 
 // Throttled returns a logger that says the same thing once a minute at most.
