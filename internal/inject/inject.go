@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddycaptcha/caddycaptcha/internal/request"
+	"github.com/caddycaptcha/caddycaptcha/internal/response"
 )
 
 // Options say what is put into pages.
@@ -106,17 +107,18 @@ func (i *Injector) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 	if r.Method == http.MethodConnect || isUpgrade(r.Header) || r.URL.Path == i.options.FramePath {
 		return next.ServeHTTP(w, r)
 	}
-	response := &response{
+	vary := varies(r.Header)
+	if !request.IsNavigation(r.Header) {
+		return next.ServeHTTP(response.Amend(w, func(h http.Header) { addVary(h, vary) }), r)
+	}
+	answer := &pageWriter{
 		ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
 		injector:              i,
 		request:               r,
+		vary:                  vary,
 		declared:              -1,
 	}
-	response.page, response.vary = request.IsNavigation(r.Header), varies(r.Header)
-	if !response.page {
-		return next.ServeHTTP(response, r)
-	}
-	defer response.abandon()
+	defer answer.abandon()
 
 	// The headers are changed in place, since placeholders refer to this very
 	// request, and put back for the handlers that come after next.
@@ -133,8 +135,8 @@ func (i *Injector) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 			}
 		}
 	}()
-	response.revalidates = i.prepare(r)
-	return response.end(next.ServeHTTP(response, r))
+	answer.revalidates = i.prepare(r)
+	return answer.end(next.ServeHTTP(answer, r))
 }
 
 // prepare makes the request ask for a whole page without Content-Encoding, or
@@ -176,6 +178,19 @@ var (
 	varyByMode   = []string{"Sec-Fetch-Mode"}
 	varyByAccept = []string{"Sec-Fetch-Mode", "Accept", "X-Requested-With", "HX-Request"}
 )
+
+// addVary tells caches that this HTML is not for another use of its URL, where
+// it would have the element, or not.
+func addVary(h http.Header, names []string) {
+	if !isHTML(h) {
+		return
+	}
+	for _, name := range names {
+		if !httpguts.HeaderValuesContainsToken(h["Vary"], name) && !httpguts.HeaderValuesContainsToken(h["Vary"], "*") {
+			h["Vary"] = append(h["Vary"], name)
+		}
+	}
+}
 
 func isUpgrade(h http.Header) bool {
 	return len(h["Upgrade"]) > 0 && httpguts.HeaderValuesContainsToken(h["Connection"], "upgrade")
