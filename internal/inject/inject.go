@@ -19,15 +19,20 @@ import (
 
 // Options say what is put into pages.
 type Options struct {
-	// ScriptURL is the script's URL and FramePath the path of the page that
-	// the script frames. Both are absolute paths of the page's own origin.
-	ScriptURL, FramePath string
+	// ScriptURL is the script's URL, FramePath the path of the page that the
+	// script frames, and CallPath that of the endpoint that it calls. All are
+	// absolute paths of the page's own origin.
+	ScriptURL, FramePath, CallPath string
 
 	// Integrity is the script's integrity metadata, such as sha256-….
 	Integrity string
 
 	// Policy and Forms are handed to the script.
 	Policy, Forms string
+
+	// Fetched has the script put also into whole documents that scripts and
+	// service workers fetch.
+	Fetched bool
 
 	// Log, if there is one, is called when a page is left as it was though a
 	// person might have needed the script there.
@@ -67,6 +72,7 @@ func New(options Options) *Injector {
 		{"src", options.ScriptURL},
 		{"integrity", options.Integrity},
 		{"crossorigin", "anonymous"},
+		{"data-cfasync", "false"}, // Rocket Loader would run it late
 		{"data-captcha", "inject"},
 		{"data-policy", options.Policy},
 		{"data-forms", options.Forms},

@@ -25,7 +25,7 @@ const (
 	head       = "<!doctype html><html><head><meta charset=utf-8><title>a</title>"
 	tail       = "<link rel=icon href=a></head><body><form method=post></form></body></html>"
 	plainPage  = head + tail
-	ourElement = `<script src="/.captcha/login/captcha.js?v=1a2b" integrity="sha256-AAAA" crossorigin="anonymous" ` +
+	ourElement = `<script src="/.captcha/login/inject-1a2b.js" integrity="sha256-AAAA" crossorigin="anonymous" data-cfasync="false" ` +
 		`data-captcha="inject" data-policy="login" data-forms="form[method=&#34;post&#34;]"></script>`
 	ourPage = head + ourElement + tail
 )
