@@ -81,6 +81,10 @@ func (a answer) serve(w http.ResponseWriter, r *http.Request) error {
 				err = http.NewResponseController(w).Flush()
 			}
 		}
+	case "byte by byte":
+		for n := 0; n < len(body) && err == nil; n++ {
+			_, err = io.WriteString(w, body[n:n+1])
+		}
 	case "read from":
 		_, err = io.Copy(w, struct{ io.Reader }{strings.NewReader(body)})
 	case "twice":
@@ -116,7 +120,7 @@ func (a answer) serve(w http.ResponseWriter, r *http.Request) error {
 func answers(yield func(answer) bool) {
 	for _, status := range statuses {
 		for _, media := range []string{"", "none", "application/json", "text/html", "text/html; charset=utf-16", "image/png"} {
-			for _, how := range []string{"no body", "at once", "flushed before", "in pieces", "read from", "twice", "hijacked"} {
+			for _, how := range []string{"no body", "at once", "flushed before", "in pieces", "byte by byte", "read from", "twice", "hijacked"} {
 				for flags := range 16 {
 					a := answer{status, flags&1 != 0, media, flags&2 != 0, how, flags&4 != 0, flags&8 != 0}
 					if how == "hijacked" && (flags != 0 || status != 0) || a.fails && how != "no body" && how != "in pieces" {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"html"
 	"net/http"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -114,13 +115,15 @@ func (i *Injector) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 		return next.ServeHTTP(w, r)
 	}
 	vary := varies(r.Header)
-	if !request.IsNavigation(r.Header) {
+	navigates := request.IsNavigation(r.Header)
+	if !navigates && !(i.options.Fetched && fetchesDocument(r)) {
 		return next.ServeHTTP(response.Amend(w, func(h http.Header) { addVary(h, vary) }), r)
 	}
 	answer := &pageWriter{
 		ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
 		injector:              i,
 		request:               r,
+		fetched:               !navigates,
 		vary:                  vary,
 		declared:              -1,
 	}
@@ -150,23 +153,42 @@ func (i *Injector) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 // reports whether a 304 is possible.
 func (i *Injector) prepare(r *http.Request) (revalidates bool) {
 	h := r.Header
-	h["Accept-Encoding"] = []string{"identity"}
+	if wantsHTML(h) {
+		h["Accept-Encoding"] = []string{"identity"}
+	}
 	if tags := h["If-Match"]; tags != nil {
 		h["If-Match"], _ = stripTags(tags, i.tagSuffix, false)
 	}
-	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
-	if reads {
+	whole := (r.Method == http.MethodGet || r.Method == http.MethodHead) && wantsHTML(h)
+	if whole {
 		delete(h, "If-Modified-Since")
 		delete(h, "If-Range")
 		delete(h, "Range")
 	}
 	if tags := h["If-None-Match"]; tags != nil {
-		h["If-None-Match"], revalidates = stripTags(tags, i.tagSuffix, reads)
+		h["If-None-Match"], revalidates = stripTags(tags, i.tagSuffix, whole)
 		if h["If-None-Match"] == nil {
 			delete(h, "If-None-Match")
 		}
 	}
 	return revalidates
+}
+
+// wantsHTML reports whether the answer will probably be a page. Of the rest of
+// what scripts fetch, little is, and pages in a Content-Encoding are decoded.
+func wantsHTML(h http.Header) bool {
+	return request.IsNavigation(h) || slices.ContainsFunc(h["Accept"], func(accept string) bool { return strings.Contains(accept, "text/html") })
+}
+
+// fetchesDocument reports whether a script or service worker could make a
+// document of the answer. Neither images and such, which browsers say that they
+// want, nor parts of files can become one.
+func fetchesDocument(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Dest") {
+	case "", "empty", "document", "iframe", "frame":
+		return r.Method != http.MethodHead && r.Header["Range"] == nil
+	}
+	return false
 }
 
 // varies returns the request headers that say whether a browser will show the

@@ -43,8 +43,12 @@ type handler func(http.ResponseWriter, *http.Request) error
 
 func newSite(t *testing.T, h handler) *site {
 	t.Helper()
+	return newSiteWith(t, testOptions, h)
+}
+
+func newSiteWith(t *testing.T, options Options, h handler) *site {
+	t.Helper()
 	s := &site{}
-	options := testOptions
 	options.Log = func(_ *http.Request, reason Reason) {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -21,6 +21,7 @@ type pageWriter struct {
 	injector *Injector
 	request  *http.Request
 
+	fetched     bool // by a script, which may not want a page
 	vary        []string
 	revalidates bool // next was asked for a 304 of a page with our element
 
@@ -31,6 +32,7 @@ type pageWriter struct {
 	amended  bool // the header
 	nonce    string
 
+	first    []byte      // of a body whose type is not known
 	frozen   http.Header // as next wrote it, while it is not sent
 	trailers http.Header // that next has set meanwhile
 
@@ -109,7 +111,7 @@ func (w *pageWriter) decide() {
 	switch w.begin(h) {
 	case held:
 		w.phase = held
-		w.scanner = newScanner(w)
+		w.scanner = newScanner(w, w.fetched)
 		w.frozen = h.Clone()
 	case discarding:
 		w.amendHeader()
@@ -195,7 +197,7 @@ func (w *pageWriter) deleteDigests(prefix string) {
 }
 
 func (w *pageWriter) leave(reason Reason) {
-	if reason != "" && w.injector.options.Log != nil {
+	if reason != "" && !w.fetched && w.injector.options.Log != nil {
 		w.injector.options.Log(w.request, reason)
 	}
 }
@@ -206,13 +208,11 @@ func (w *pageWriter) Write(p []byte) (int, error) {
 		w.WriteHeader(http.StatusOK)
 	}
 	if w.phase == untyped {
-		if len(p) == 0 {
-			return 0, nil
+		w.first = append(w.first, p...)
+		if len(w.first) < sniffed {
+			return len(p), nil
 		}
-		w.phase = waiting
-		w.thaw()
-		w.Header().Set("Content-Type", http.DetectContentType(p)) // as net/http does
-		w.decide()
+		return len(p), w.sniff()
 	}
 	switch w.phase {
 	case passing:
@@ -236,6 +236,29 @@ func (w *pageWriter) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// sniffed is how much of a body net/http looks at for its type.
+const sniffed = 512
+
+// sniff decides by the first bytes of the body, as net/http does where there is
+// no Content-Type. It does not wait for them when it is told to flush, either.
+func (w *pageWriter) sniff() error {
+	w.thaw()
+	if len(w.first) == 0 {
+		w.phase = passing
+		w.writeHeader()
+		return nil
+	}
+	w.phase = waiting
+	if kind := http.DetectContentType(w.first); strings.HasPrefix(kind, "text/html") {
+		w.Header().Set("Content-Type", kind)
+	}
+	w.decide()
+	first := w.first
+	w.first = nil
+	_, err := w.Write(first)
+	return err
 }
 
 // document takes a piece of the page.
@@ -298,9 +321,11 @@ func (w *pageWriter) send(rest []byte) error {
 // element is sought, all that is before it goes out, if there is a page yet.
 func (w *pageWriter) FlushError() error {
 	switch w.phase {
-	case untyped: // as net/http does, which does not wait for the type either
-		w.phase = passing
-		w.writeHeader()
+	case untyped:
+		if err := w.sniff(); err != nil {
+			return err
+		}
+		return w.FlushError()
 	case held:
 		if !w.scanner.begun() {
 			return nil
@@ -360,13 +385,14 @@ func (w *pageWriter) ReadFrom(r io.Reader) (n int64, err error) {
 
 // end ends the response when next has returned.
 func (w *pageWriter) end(err error) error {
+	if w.phase == untyped {
+		_ = w.sniff() // an error of the client's connection
+	}
 	switch w.phase {
 	case waiting:
 		if err == nil && w.request.Method == http.MethodHead {
 			w.WriteHeader(http.StatusOK)
 		}
-	case untyped:
-		w.writeHeader()
 	case held, sent:
 		if err == nil && w.decoder != nil {
 			if err := w.decoder.Close(); err != nil {
@@ -384,7 +410,7 @@ func (w *pageWriter) end(err error) error {
 			}
 			_ = w.send(nil) // an error of the client's connection
 		}
-	case passing, discarding, hijacked:
+	case untyped, passing, discarding, hijacked:
 	}
 	if w.amended { // trailers
 		w.deleteDigests("")
