@@ -48,7 +48,6 @@ const (
 	NotASCII       Reason = "its charset does not contain ASCII"
 	Encoded        Reason = "its Content-Encoding is none of gzip, br and zstd"
 	Sandboxed      Reason = "its Content-Security-Policy has a sandbox without allow-scripts and allow-same-origin"
-	Isolated       Reason = "its Cross-Origin-Embedder-Policy keeps the captcha's frame out"
 	NotHTML        Reason = "it does not begin like HTML, in spite of its Content-Type"
 	NoPlace        Reason = "its first 64 KB hold no place for a script"
 	Broken         Reason = "it is shorter than its header says, or cannot be decoded, and was cut off"
@@ -90,12 +89,17 @@ func New(options Options) *Injector {
 }
 
 // script returns the element, with the nonce that a policy of the page asks
-// for, if one does.
-func (i *Injector) script(nonce string) string {
-	if nonce != "" {
-		return i.element + ` nonce="` + html.EscapeString(nonce) + `"></script>`
+// for, if one does. A page that is isolated from other origins frames only what
+// is so too, which the script has to know.
+func (i *Injector) script(nonce string, isolated bool) string {
+	element := i.element
+	if isolated {
+		element += " data-isolated"
 	}
-	return i.element + "></script>"
+	if nonce != "" {
+		element += ` nonce="` + html.EscapeString(nonce) + `"`
+	}
+	return element + "></script>"
 }
 
 // touched are the request headers that next does not see as the client sent

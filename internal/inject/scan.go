@@ -43,7 +43,7 @@ type scanner struct {
 	wholeOnly bool // a fragment gets no element
 	inserted  bool
 	done      bool // nothing more is changed
-	reason   Reason
+	reason    Reason
 }
 
 // page is what the scanner needs of the page's response.

@@ -177,7 +177,7 @@ func (w *pageWriter) element() string {
 	if !w.amended {
 		w.amendHeader()
 	}
-	return w.injector.script(w.nonce)
+	return w.injector.script(w.nonce, isIsolated(w.Header()))
 }
 
 // amendMeta returns the meta tag to put in the place of this one, if any.
