@@ -155,7 +155,7 @@ type Seen struct {
 }
 
 // Look sends a request and returns what its client sees of the answer.
-func Look(t testing.TB, transport *http.Transport, url, method string, header ...string) Seen {
+func Look(t testing.TB, transport http.RoundTripper, url, method string, header ...string) Seen {
 	t.Helper()
 	var s Seen
 	trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
@@ -167,6 +167,10 @@ func Look(t testing.TB, transport *http.Transport, url, method string, header ..
 		t.Fatal(err)
 	}
 	set(r.Header, header...)
+	if host := r.Header.Get("Host"); host != "" {
+		r.Header.Del("Host")
+		r.Host = host
+	}
 	response, err := transport.RoundTrip(r)
 	if err != nil { // what a handler must not do, and HTTP/2 does not let it
 		return Seen{Err: true}
