@@ -4,6 +4,7 @@ package transparency
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
@@ -229,19 +231,26 @@ func TestWhatIsNotMatchedIsNotWrapped(t *testing.T) {
 // before it goes on.
 func TestFlushedPiecesArrive(t *testing.T) {
 	goOn := make(chan struct{})
-	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		for range 3 {
 			fmt.Fprint(w, "data: a\n\n")
 			w.(http.Flusher).Flush()
-			<-goOn
+			select {
+			case <-goOn:
+			case <-r.Context().Done():
+				return
+			}
 		}
 	}))
 	defer upstream.Close()
 	b := harness.NewUpstream(t)
 	b.Serve(b.Directive("clearance 30m"), b.ProxyTo(upstream))
 	for _, v := range b.Versions() {
-		request := harness.NewRequest(t, "GET", v.URL+"/", "", passes(t, b, v)...)
+		// What never comes is a failure and no hang.
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		request := harness.NewRequest(t, "GET", v.URL+"/", "", passes(t, b, v)...).WithContext(ctx)
 		request.Host = harness.GateHost
 		response, err := v.RoundTrip(request)
 		if err != nil {
