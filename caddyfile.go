@@ -418,6 +418,7 @@ func parseInject(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //
 //	captcha_inject [<matcher>] [<policy>] {
 //		form <css selector>
+//		fetched
 //	}
 func (i *Inject) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the directive's name
@@ -429,15 +430,29 @@ func (i *Inject) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	for d.NextBlock(0) {
 		option, args := d.Val(), d.RemainingArgs()
-		switch {
-		case option != "form":
-			return setting.Unrecognized(d, option, "captcha_inject", "form")
-		case i.Form != "":
-			return d.Err("form is given twice; a CSS selector can list several, as in `form \"#login, #register\"`")
-		case len(args) != 1:
-			return d.Errf("form takes one CSS selector, in quotes if it holds spaces or begins with #, got %d arguments", len(args))
+		if d.NextBlock(1) {
+			return d.Errf("%s takes no block", option)
 		}
-		i.Form = args[0]
+		switch option {
+		case "form":
+			if i.Form != "" {
+				return d.Err("form is given twice; a CSS selector can list several, as in `form \"#login, #register\"`")
+			}
+			if len(args) != 1 {
+				return d.Errf("form takes one CSS selector, in quotes if it holds spaces or begins with #, got %d arguments", len(args))
+			}
+			i.Form = args[0]
+		case "fetched":
+			if i.Fetched {
+				return d.Err("fetched is given twice")
+			}
+			if len(args) != 0 {
+				return d.Errf("fetched takes no argument, got %d", len(args))
+			}
+			i.Fetched = true
+		default:
+			return setting.Unrecognized(d, option, "captcha_inject", "form", "fetched")
+		}
 	}
 	if err := i.check(); err != nil {
 		return d.WrapErr(err)

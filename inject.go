@@ -40,6 +40,12 @@ type Inject struct {
 	// `form[method=post]`.
 	Form string `json:"form,omitempty"`
 
+	// Whether whole documents that scripts and service workers fetch get the
+	// script too: the shell of a progressive web app that a service worker
+	// keeps, or the pages of Turbo and htmx boosts. Fragments of HTML stay as
+	// they are. Default: off
+	Fetched bool `json:"fetched,omitempty"`
+
 	app      *App
 	injector func() (*inject.Injector, error)
 	logger   *zap.Logger
@@ -98,8 +104,10 @@ func (i *Inject) makeInjector() (*inject.Injector, error) {
 		ScriptURL: g.ScriptURL(),
 		Integrity: browser.InjectedScript.Integrity,
 		FramePath: g.FramePath(),
+		CallPath:  g.CallPath(),
 		Policy:    i.Policy,
 		Forms:     i.Form,
+		Fetched:   i.Fetched,
 		Log:       i.leftAlone,
 	}), nil
 }

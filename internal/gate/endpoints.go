@@ -183,6 +183,9 @@ func (g *Gate) ScriptURL() string {
 // FramePath is the path of the page that the script frames.
 func (g *Gate) FramePath() string { return g.BasePath + "/" + endpointPage }
 
+// CallPath is the path of the endpoint that the script calls.
+func (g *Gate) CallPath() string { return g.BasePath + "/needed" }
+
 // userID is what a provider is told the client by: nothing that tells who it
 // is, and another text at every policy. There is none without clearances, for
 // which a key is at hand.

@@ -13,11 +13,12 @@ const (
 )
 
 // cspSources are what a content security policy must allow for our element to
-// work: the script, and the frame that the script opens.
+// work: the script, the frame that the script opens, and the endpoint that it
+// calls.
 type cspSources struct {
-	host                  string // "" if the page's host cannot be written as a source
-	scriptPath, framePath string
-	hash                  string
+	host                            string // "" if the page's host cannot be written as a source
+	scriptPath, framePath, callPath string
+	hash                            string
 }
 
 func newCSPSources(options Options) cspSources {
@@ -25,6 +26,7 @@ func newCSPSources(options Options) cspSources {
 	return cspSources{
 		scriptPath: sourcePath(script),
 		framePath:  sourcePath(options.FramePath),
+		callPath:   sourcePath(options.CallPath),
 		hash:       "'" + options.Integrity + "'",
 	}
 }
@@ -104,21 +106,28 @@ func (s cspSources) amendHeader(h http.Header) (nonce string) {
 // amend returns the policy with what our element needs and it did not yet
 // allow, and the nonce that our element should have.
 //
-// Nothing else is weakened: our URLs are allowed by path, and a hash is added
-// only where 'strict-dynamic' makes browsers ignore URLs. There 'unsafe-inline'
-// is ignored too, so that the hash cannot be what disables it.
+// Nothing else is weakened. The script is allowed by its hash, which is that of
+// its integrity attribute. A path would be no bound: browsers do not look at it
+// after a redirect, so that one on an origin that is allowed could lead to
+// anything on ours. It is added only where 'unsafe-inline' rules, which any
+// hash would switch off. The frame and the call are allowed by path.
 func (s cspSources) amend(policy string) (amended, nonce string) {
 	directives := parseCSP(policy)
 	if n := directives.governing("script-src-elem", "script-src", "default-src"); n >= 0 {
 		sources := directives[n].sources
-		if hasKeyword(sources, "'strict-dynamic'") {
-			nonce = nonceOf(sources)
-			if !slices.Contains(sources, s.hash) {
-				directives = directives.allow(n, "script-src", s.hash)
-			}
-		} else if !allowsOwnOrigin(sources) {
+		nonce = nonceOf(sources)
+		switch strict := hasKeyword(sources, "'strict-dynamic'"); {
+		case slices.Contains(sources, s.hash), !strict && allowsOwnOrigin(sources):
+		case !strict && allowsInline(sources):
 			directives = directives.allow(n, "script-src", s.source(s.scriptPath))
+		default:
+			// The nonce alone would do for this policy, but another policy of the
+			// page may want another one, and an element has only one.
+			directives = directives.allow(n, "script-src", s.hash)
 		}
+	}
+	if n := directives.governing("connect-src", "default-src"); n >= 0 && !allowsOwnOrigin(directives[n].sources) {
+		directives = directives.allow(n, "connect-src", s.source(s.callPath))
 	}
 	// Only frame-src itself is amended: child-src is about workers too.
 	if n := directives.governing("frame-src", "child-src", "default-src"); n >= 0 {
@@ -218,6 +227,16 @@ func (c csp) allow(n int, wanted, source string) csp {
 // is no: then ours is added beside one that allows the same.
 func allowsOwnOrigin(sources []string) bool {
 	return hasKeyword(sources, "'self'") || slices.Contains(sources, "*")
+}
+
+// allowsInline reports whether inline scripts are allowed, whatever they say: a
+// nonce, a hash or 'strict-dynamic' switches 'unsafe-inline' off.
+func allowsInline(sources []string) bool {
+	return hasKeyword(sources, "'unsafe-inline'") && !slices.ContainsFunc(sources, func(source string) bool {
+		source = strings.ToLower(source)
+		return source == "'strict-dynamic'" || strings.HasPrefix(source, "'nonce-") ||
+			strings.HasPrefix(source, "'sha256-") || strings.HasPrefix(source, "'sha384-") || strings.HasPrefix(source, "'sha512-")
+	})
 }
 
 func hasKeyword(sources []string, keyword string) bool {

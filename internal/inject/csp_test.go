@@ -8,8 +8,9 @@ import (
 )
 
 var testOptions = Options{
-	ScriptURL: "/.captcha/login/captcha.js?v=1a2b",
+	ScriptURL: "/.captcha/login/inject-1a2b.js",
 	FramePath: "/.captcha/login/page",
+	CallPath:  "/.captcha/login/needed",
 	Integrity: "sha256-AAAA",
 	Policy:    "login",
 	Forms:     `form[method="post"]`,
@@ -17,8 +18,9 @@ var testOptions = Options{
 
 func TestPolicies(t *testing.T) {
 	const (
-		script = "example.com/.captcha/login/captcha.js"
+		script = "example.com/.captcha/login/inject-1a2b.js"
 		frame  = "example.com/.captcha/login/page"
+		call   = "example.com/.captcha/login/needed"
 		hash   = "'sha256-AAAA'"
 	)
 	for _, test := range []struct{ name, policy, amended, nonce string }{
@@ -27,27 +29,31 @@ func TestPolicies(t *testing.T) {
 		{"self", "default-src 'self'", "default-src 'self'", ""},
 		{"self in capitals", "Default-Src 'SELF'", "Default-Src 'SELF'", ""},
 		{"everything", "default-src *; object-src 'none'", "default-src *; object-src 'none'", ""},
-		{"nothing", "default-src 'none'", "default-src 'none'; script-src " + script + "; frame-src " + frame, ""},
-		{"nothing, with a semicolon", "default-src 'none';", "default-src 'none'; script-src " + script + "; frame-src " + frame, ""},
-		{"no sources", "default-src", "default-src; script-src " + script + "; frame-src " + frame, ""},
-		{"hosts", "script-src cdn.example; frame-src pay.example", "script-src cdn.example " + script + "; frame-src pay.example " + frame, ""},
-		{"a scheme", "default-src https:", "default-src https:; script-src https: " + script + "; frame-src https: " + frame, ""},
-		{"fallback keeps keywords", "default-src a.example 'unsafe-inline'", "default-src a.example 'unsafe-inline'; script-src a.example 'unsafe-inline' " + script + "; frame-src a.example 'unsafe-inline' " + frame, ""},
-		{"elements", "script-src 'self'; script-src-elem 'none'", "script-src 'self'; script-src-elem " + script, ""},
+		{"nothing", "default-src 'none'", "default-src 'none'; script-src " + hash + "; connect-src " + call + "; frame-src " + frame, ""},
+		{"nothing, with a semicolon", "default-src 'none';", "default-src 'none'; script-src " + hash + "; connect-src " + call + "; frame-src " + frame, ""},
+		{"no sources", "default-src", "default-src; script-src " + hash + "; connect-src " + call + "; frame-src " + frame, ""},
+		{"hosts", "script-src cdn.example; frame-src pay.example", "script-src cdn.example " + hash + "; frame-src pay.example " + frame, ""},
+		{"calls", "connect-src api.example", "connect-src api.example " + call, ""},
+		{"no calls", "connect-src 'none'", "connect-src " + call, ""},
+		{"a scheme", "default-src https:", "default-src https:; script-src https: " + hash + "; connect-src https: " + call + "; frame-src https: " + frame, ""},
+		{"fallback keeps keywords", "default-src a.example 'unsafe-inline'", "default-src a.example 'unsafe-inline'; script-src a.example 'unsafe-inline' " + script + "; connect-src a.example 'unsafe-inline' " + call + "; frame-src a.example 'unsafe-inline' " + frame, ""},
+		{"elements", "script-src 'self'; script-src-elem 'none'", "script-src 'self'; script-src-elem " + hash, ""},
+		{"inline elements", "script-src 'self'; script-src-elem 'unsafe-inline'", "script-src 'self'; script-src-elem 'unsafe-inline' " + script, ""},
 		{"elements before scripts", "script-src-elem 'self'; script-src 'none'", "script-src-elem 'self'; script-src 'none'", ""},
 		{"attributes do not matter", "script-src-attr 'none'", "script-src-attr 'none'", ""},
 		{"children", "child-src 'none'; script-src 'self'", "child-src 'none'; script-src 'self'; frame-src " + frame, ""},
-		{"children that are ours", "child-src 'self'; default-src 'none'; script-src *", "child-src 'self'; default-src 'none'; script-src *", ""},
-		{"nonce", "script-src 'nonce-r4nd0m' 'unsafe-inline'", "script-src 'nonce-r4nd0m' 'unsafe-inline' " + script, ""},
-		{"hash", "script-src 'sha256-BBBB'; frame-src 'self'", "script-src 'sha256-BBBB' " + script + "; frame-src 'self'", ""},
+		{"children that are ours", "child-src 'self'; default-src 'none'; script-src *", "child-src 'self'; default-src 'none'; script-src *; connect-src " + call, ""},
+		{"nonce", "script-src 'nonce-r4nd0m' 'unsafe-inline'", "script-src 'nonce-r4nd0m' 'unsafe-inline' " + hash, "r4nd0m"},
+		{"hash", "script-src 'sha256-BBBB'; frame-src 'self'", "script-src 'sha256-BBBB' " + hash + "; frame-src 'self'", ""},
+		{"hash and inline", "script-src 'SHA512-BBBB' 'unsafe-inline'", "script-src 'SHA512-BBBB' 'unsafe-inline' " + hash, ""},
 		{"inline", "script-src 'unsafe-inline' 'unsafe-eval'", "script-src 'unsafe-inline' 'unsafe-eval' " + script, ""},
 		{"strict", "script-src 'nonce-r4nd0m' 'strict-dynamic' https: 'unsafe-inline'; object-src 'none'", "script-src 'nonce-r4nd0m' 'strict-dynamic' https: 'unsafe-inline' " + hash + "; object-src 'none'", "r4nd0m"},
 		{"strict ignores self", "script-src 'self' 'sha256-BBBB' 'Strict-Dynamic'", "script-src 'self' 'sha256-BBBB' 'Strict-Dynamic' " + hash, ""},
 		{"strict and ours", "script-src 'strict-dynamic' " + hash, "script-src 'strict-dynamic' " + hash, ""},
-		{"strict by default", "default-src 'nonce-a+/_-=' 'strict-dynamic'", "default-src 'nonce-a+/_-=' 'strict-dynamic'; script-src 'nonce-a+/_-=' 'strict-dynamic' " + hash + "; frame-src 'nonce-a+/_-=' 'strict-dynamic' " + frame, "a+/_-="},
-		{"twice: the first counts", "script-src 'none'; script-src 'self'", "script-src " + script + "; script-src 'self'", ""},
-		{"none beside others means nothing", "script-src 'none' a.example", "script-src 'none' a.example " + script, ""},
-		{"spaces", " \tscript-src\t a.example  b.example ;img-src  x ", " script-src a.example b.example " + script + ";img-src  x ", ""},
+		{"strict by default", "default-src 'nonce-a+/_-=' 'strict-dynamic'", "default-src 'nonce-a+/_-=' 'strict-dynamic'; script-src 'nonce-a+/_-=' 'strict-dynamic' " + hash + "; connect-src 'nonce-a+/_-=' 'strict-dynamic' " + call + "; frame-src 'nonce-a+/_-=' 'strict-dynamic' " + frame, "a+/_-="},
+		{"twice: the first counts", "script-src 'none'; script-src 'self'", "script-src " + hash + "; script-src 'self'", ""},
+		{"none beside others means nothing", "script-src 'none' a.example", "script-src 'none' a.example " + hash, ""},
+		{"spaces", " \tscript-src\t a.example  b.example ;img-src  x ", " script-src a.example b.example " + hash + ";img-src  x ", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			sources := newCSPSources(testOptions).on("example.com")
@@ -183,7 +189,7 @@ func FuzzPolicy(f *testing.F) {
 	f.Fuzz(func(t *testing.T, policy, host string) {
 		sources := newCSPSources(testOptions).on(host)
 		amended, nonce := sources.amend(policy)
-		ours := []string{sources.source(sources.scriptPath), sources.source(sources.framePath), sources.hash}
+		ours := []string{sources.source(sources.scriptPath), sources.source(sources.framePath), sources.hash, sources.source(sources.callPath)}
 		before, after := parseCSP(policy), parseCSP(amended)
 		if again := after.String(); again != amended {
 			t.Fatalf("%q is written as %q", amended, again)
@@ -208,6 +214,7 @@ func FuzzPolicy(f *testing.F) {
 			{"script-src-attr", "script-src", "default-src"},
 			{"script-src", "default-src"},
 			{"frame-src", "child-src", "default-src"},
+			{"connect-src", "default-src"},
 			{"child-src", "default-src"},
 			{"worker-src", "child-src", "script-src", "default-src"},
 			{"default-src"},
@@ -248,8 +255,17 @@ func FuzzPolicy(f *testing.F) {
 		if n := after.governing("script-src-elem", "script-src", "default-src"); n >= 0 {
 			s := after[n].sources
 			strict := hasKeyword(s, "'strict-dynamic'")
-			if strict && !slices.Contains(s, ours[2]) || !strict && !allowsOwnOrigin(s) && !slices.Contains(s, ours[0]) {
+			byPath := slices.Contains(s, ours[0])
+			if !slices.Contains(s, ours[2]) && (strict || !allowsOwnOrigin(s) && !byPath) {
 				t.Fatalf("%q does not allow our script", amended)
+			}
+			if byPath && !allowsInline(s) && !slices.Contains(parseCSP(policy)[before.governing("script-src-elem", "script-src", "default-src")].sources, ours[0]) {
+				t.Fatalf("%q allows a path where the hash would do", amended)
+			}
+		}
+		if n := after.governing("connect-src", "default-src"); n >= 0 {
+			if s := after[n].sources; !allowsOwnOrigin(s) && !slices.Contains(s, ours[3]) {
+				t.Fatalf("%q does not allow our call", amended)
 			}
 		}
 		if nonce != "" && !strings.Contains(policy, nonce) {

@@ -19,13 +19,17 @@ func obstacle(h http.Header) Reason {
 	if isSandboxed(h) {
 		return Sandboxed
 	}
-	// A page that is isolated from other origins frames only pages that are so
-	// too, and the provider's are not.
+	return ""
+}
+
+// isIsolated reports whether a page is isolated from other origins, if they do
+// not agree to be in it.
+func isIsolated(h http.Header) bool {
 	switch policy, _, _ := strings.Cut(h.Get("Cross-Origin-Embedder-Policy"), ";"); strings.TrimSpace(policy) {
 	case "require-corp", "credentialless":
-		return Isolated
+		return true
 	}
-	return ""
+	return false
 }
 
 // isHTML reports whether the Content-Type is that of HTML. XHTML is not for us:

@@ -25,7 +25,7 @@ const (
 	head       = "<!doctype html><html><head><meta charset=utf-8><title>a</title>"
 	tail       = "<link rel=icon href=a></head><body><form method=post></form></body></html>"
 	plainPage  = head + tail
-	ourElement = `<script src="/.captcha/login/captcha.js?v=1a2b" integrity="sha256-AAAA" crossorigin="anonymous" ` +
+	ourElement = `<script src="/.captcha/login/inject-1a2b.js" integrity="sha256-AAAA" crossorigin="anonymous" data-cfasync="false" ` +
 		`data-captcha="inject" data-policy="login" data-forms="form[method=&#34;post&#34;]"></script>`
 	ourPage = head + ourElement + tail
 )
@@ -43,8 +43,12 @@ type handler func(http.ResponseWriter, *http.Request) error
 
 func newSite(t *testing.T, h handler) *site {
 	t.Helper()
+	return newSiteWith(t, testOptions, h)
+}
+
+func newSiteWith(t *testing.T, options Options, h handler) *site {
+	t.Helper()
 	s := &site{}
-	options := testOptions
 	options.Log = func(_ *http.Request, reason Reason) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -211,7 +215,6 @@ func TestOtherAnswersStayAsTheyAre(t *testing.T) {
 		{"deflate", 200, []string{"Content-Type", "text/html", "Content-Encoding", "deflate", "Etag", `"a"`}, "\x78\x9c", true, Encoded},
 		{"encoded twice", 200, []string{"Content-Type", "text/html", "Content-Encoding", "gzip", "Content-Encoding", "br"}, "\x1f\x8b", true, Encoded},
 		{"sandbox", 200, []string{"Content-Type", "text/html", "Content-Security-Policy", "sandbox allow-forms"}, plainPage, true, Sandboxed},
-		{"isolated", 200, []string{"Content-Type", "text/html", "Cross-Origin-Embedder-Policy", `require-corp; report-to="a"`}, plainPage, true, Isolated},
 		{"json in spite of its type", 200, []string{"Content-Type", "text/html", "Etag", `"a"`, "Content-Length", "2", "Accept-Ranges", "bytes"}, "[]", true, NotHTML},
 		{"no place", 200, []string{"Content-Type", "text/html", "Content-Security-Policy", "default-src 'none'"}, "<!--" + strings.Repeat("-", 2*scanLimit), true, NoPlace},
 		{"unfinished", 200, []string{"Content-Type", "text/html", "Content-Security-Policy", "default-src 'none'"}, "<!doctype html", true, EndsUnfinished},
@@ -299,6 +302,24 @@ func TestNavigationWithoutFetchMetadata(t *testing.T) {
 	response := s.get(t, transport, "GET", "Sec-Fetch-Mode", "", "Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
 	if got := readAll(t, response); got != ourPage {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestIsolatedPages tell the script, whose frame has to be so too.
+func TestIsolatedPages(t *testing.T) {
+	for policy, isolated := range map[string]bool{`require-corp; report-to="a"`: true, "credentialless": true, "unsafe-none": false, "": false} {
+		s := newSite(t, func(w http.ResponseWriter, _ *http.Request) error {
+			set(w.Header(), "Content-Type", "text/html", "Cross-Origin-Embedder-Policy", policy)
+			_, err := io.WriteString(w, plainPage)
+			return err
+		})
+		want := ourPage
+		if isolated {
+			want = strings.Replace(want, "></script>", " data-isolated></script>", 1)
+		}
+		if got := readAll(t, s.get(t, s.client(t, true), "GET")); got != want {
+			t.Errorf("%q: got %q", policy, got)
+		}
 	}
 }
 

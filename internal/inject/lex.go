@@ -102,6 +102,9 @@ func (s *scanner) outsideTags(c byte) {
 			s.state = inText
 		}
 	case inMarkup:
+		if toLower(c) == 'd' { // a doctype, for all that matters here
+			s.whole = true
+		}
 		s.state = afterMarkup(c, inMarkupDash, inBogusComment)
 	case inMarkupDash:
 		s.state = afterMarkup(c, inCommentStart, inBogusComment)

@@ -39,9 +39,11 @@ type scanner struct {
 	raw    tagName // the element whose end tag ends text without markup
 	match  int     // how much of that name was seen
 
-	inserted bool
-	done     bool // nothing more is changed
-	reason   Reason
+	whole     bool // a doctype, or a tag of html or head, was seen
+	wholeOnly bool // a fragment gets no element
+	inserted  bool
+	done      bool // nothing more is changed
+	reason    Reason
 }
 
 // page is what the scanner needs of the page's response.
@@ -54,10 +56,11 @@ type page interface {
 
 var scanners = sync.Pool{New: func() any { return new(scanner) }}
 
-// newScanner returns a scanner, which has to be released.
-func newScanner(p page) *scanner {
+// newScanner returns a scanner, which has to be released. With wholeOnly it
+// passes on as they are the fragments of HTML that scripts put into pages.
+func newScanner(p page, wholeOnly bool) *scanner {
 	s := scanners.Get().(*scanner)
-	*s = scanner{page: p, buf: s.buf[:0], metas: s.metas[:0], budget: scanLimit}
+	*s = scanner{page: p, buf: s.buf[:0], metas: s.metas[:0], budget: scanLimit, wholeOnly: wholeOnly}
 	return s
 }
 
@@ -101,8 +104,8 @@ func (s *scanner) stop(reason Reason) {
 	}
 }
 
-// begun reports whether what was read so far begins like HTML.
-func (s *scanner) begun() bool { return s.state != atBegin }
+// begun reports whether what was read so far begins like a page.
+func (s *scanner) begun() bool { return s.state != atBegin && (s.whole || !s.wholeOnly) }
 
 // ready returns how much of buf will not be changed any more. The element, if
 // it is still to come, will come after that.
@@ -110,7 +113,7 @@ func (s *scanner) ready() int {
 	switch {
 	case s.done:
 		return len(s.buf)
-	case s.state == atBegin:
+	case !s.begun():
 		return 0
 	}
 	s.amendMetas()
@@ -208,6 +211,8 @@ func (s *scanner) named() {
 	}
 	s.name = lookUpTag(s.buf[from : s.pos-1])
 	switch {
+	case s.name == early && !s.endTag:
+		s.whole = true
 	case s.name == body, s.name == other && !s.endTag:
 		s.beginBody(s.start)
 	case s.inserted:
@@ -243,6 +248,10 @@ func (s *scanner) beginBody(at int) {
 }
 
 func (s *scanner) insert(at int) {
+	if s.wholeOnly && !s.whole {
+		s.stop("")
+		return
+	}
 	at += s.amendMetas()
 	element := s.page.element()
 	s.buf = slices.Insert(s.buf, at, []byte(element)...)

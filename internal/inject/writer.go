@@ -1,23 +1,27 @@
 package inject
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// response is the answer to a request, on its way to the client.
-type response struct {
+// pageWriter takes the answer to a request for a page, on its way to the client.
+type pageWriter struct {
 	caddyhttp.ResponseWriterWrapper
 	injector *Injector
 	request  *http.Request
 
-	page        bool // a browser will show it
+	fetched     bool // by a script, which may not want a page
 	vary        []string
 	revalidates bool // next was asked for a 304 of a page with our element
 
@@ -27,6 +31,10 @@ type response struct {
 	received int64
 	amended  bool // the header
 	nonce    string
+
+	first    []byte      // of a body whose type is not known
+	frozen   http.Header // as next wrote it, while it is not sent
+	trailers http.Header // that next has set meanwhile
 
 	scanner *scanner
 	decoder *decoder
@@ -49,10 +57,11 @@ const (
 	sent             // the header is sent, the body is not yet scanned or is decoded
 	passing          // what comes is passed on as it is
 	discarding       // the answer to a HEAD
+	hijacked         // there is none
 )
 
 // WriteHeader implements http.ResponseWriter.
-func (w *response) WriteHeader(status int) {
+func (w *pageWriter) WriteHeader(status int) {
 	if status < 200 {
 		w.ResponseWriter.WriteHeader(status)
 		return
@@ -64,30 +73,58 @@ func (w *response) WriteHeader(status int) {
 	h := w.Header()
 	if _, typed := h["Content-Type"]; !typed && hasBody(status) && h["Content-Encoding"] == nil && w.request.Method != http.MethodHead {
 		w.phase = untyped
+		w.frozen = h.Clone()
 		return
 	}
 	w.decide()
 }
 
+// thaw makes the header what it was when next wrote it: what next did to it
+// since counts only if it is a trailer, which the answer has after the header.
+func (w *pageWriter) thaw() {
+	if w.frozen == nil {
+		return
+	}
+	h := w.Header()
+	w.trailers = make(http.Header)
+	for key, values := range h {
+		if strings.HasPrefix(key, http.TrailerPrefix) || httpguts.HeaderValuesContainsToken(w.frozen["Trailer"], key) {
+			w.trailers[key] = values
+		}
+	}
+	clear(h)
+	maps.Copy(h, w.frozen)
+	w.frozen = nil
+}
+
+// writeHeader sends the header.
+func (w *pageWriter) writeHeader() {
+	w.thaw()
+	w.ResponseWriter.WriteHeader(w.status)
+	maps.Copy(w.Header(), w.trailers)
+	w.trailers = nil
+}
+
 // decide decides, by the header alone, whether this is a page for us.
-func (w *response) decide() {
+func (w *pageWriter) decide() {
 	h := w.Header()
 	switch w.begin(h) {
 	case held:
 		w.phase = held
-		w.scanner = newScanner(w)
+		w.scanner = newScanner(w, w.fetched)
+		w.frozen = h.Clone()
 	case discarding:
 		w.amendHeader()
 		w.phase = discarding
-		w.ResponseWriter.WriteHeader(w.status)
+		w.writeHeader()
 	default:
 		w.phase = passing
-		w.ResponseWriter.WriteHeader(w.status)
+		w.writeHeader()
 	}
 }
 
 // begin returns the phase in which a response with this header begins.
-func (w *response) begin(h http.Header) phase {
+func (w *pageWriter) begin(h http.Header) phase {
 	switch {
 	case w.status == http.StatusNotModified && w.revalidates:
 		// It updates the header of a page with our element.
@@ -96,13 +133,8 @@ func (w *response) begin(h http.Header) phase {
 	case !isHTML(h):
 		return passing
 	}
-	// Caches must not take the page for another use of its URL.
-	for _, key := range w.vary {
-		if !httpguts.HeaderValuesContainsToken(h["Vary"], key) && !httpguts.HeaderValuesContainsToken(h["Vary"], "*") {
-			h["Vary"] = append(h["Vary"], key)
-		}
-	}
-	if !w.page || !isShown(w.status, h) {
+	addVary(h, w.vary)
+	if !isShown(w.status, h) {
 		return passing
 	}
 	if reason := obstacle(h); reason != "" {
@@ -122,7 +154,8 @@ func (w *response) begin(h http.Header) phase {
 }
 
 // amendHeader makes the header that of a page with our element.
-func (w *response) amendHeader() {
+func (w *pageWriter) amendHeader() {
+	w.thaw()
 	h := w.Header()
 	for _, key := range [...]string{"Accept-Ranges", "Content-Encoding", "Content-Length"} {
 		delete(h, key)
@@ -137,18 +170,18 @@ func (w *response) amendHeader() {
 	w.amended = true
 }
 
-func (w *response) csp() cspSources { return w.injector.csp.on(w.request.Host) }
+func (w *pageWriter) csp() cspSources { return w.injector.csp.on(w.request.Host) }
 
 // element returns our element, which from now on the page has.
-func (w *response) element() string {
+func (w *pageWriter) element() string {
 	if !w.amended {
 		w.amendHeader()
 	}
-	return w.injector.script(w.nonce)
+	return w.injector.script(w.nonce, isIsolated(w.Header()))
 }
 
 // amendMeta returns the meta tag to put in the place of this one, if any.
-func (w *response) amendMeta(tag []byte) []byte {
+func (w *pageWriter) amendMeta(tag []byte) []byte {
 	amended, nonce := w.csp().amendMeta(tag)
 	if w.nonce == "" {
 		w.nonce = nonce
@@ -157,36 +190,37 @@ func (w *response) amendMeta(tag []byte) []byte {
 }
 
 // deleteDigests deletes what was computed over the body without our element.
-func (w *response) deleteDigests(prefix string) {
+func (w *pageWriter) deleteDigests(prefix string) {
 	for _, key := range [...]string{"Content-Digest", "Content-Md5", "Digest", "Repr-Digest"} {
 		delete(w.Header(), prefix+key)
 	}
 }
 
-func (w *response) leave(reason Reason) {
-	if reason != "" && w.injector.options.Log != nil {
+func (w *pageWriter) leave(reason Reason) {
+	if reason != "" && !w.fetched && w.injector.options.Log != nil {
 		w.injector.options.Log(w.request, reason)
 	}
 }
 
 // Write implements http.ResponseWriter.
-func (w *response) Write(p []byte) (int, error) {
+func (w *pageWriter) Write(p []byte) (int, error) {
 	if w.phase == waiting {
 		w.WriteHeader(http.StatusOK)
 	}
 	if w.phase == untyped {
-		if len(p) == 0 {
-			return 0, nil
+		w.first = append(w.first, p...)
+		if len(w.first) < sniffed {
+			return len(p), nil
 		}
-		w.phase = waiting
-		w.Header().Set("Content-Type", http.DetectContentType(p)) // as net/http does
-		w.decide()
+		return len(p), w.sniff()
 	}
 	switch w.phase {
 	case passing:
 		return w.ResponseWriter.Write(p)
 	case discarding:
 		return len(p), nil
+	case hijacked:
+		return 0, http.ErrHijacked
 	default:
 	}
 	// Where the Content-Length is not known any more, net/http cannot hold next
@@ -204,8 +238,31 @@ func (w *response) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// sniffed is how much of a body net/http looks at for its type.
+const sniffed = 512
+
+// sniff decides by the first bytes of the body, as net/http does where there is
+// no Content-Type. It does not wait for them when it is told to flush, either.
+func (w *pageWriter) sniff() error {
+	w.thaw()
+	if len(w.first) == 0 {
+		w.phase = passing
+		w.writeHeader()
+		return nil
+	}
+	w.phase = waiting
+	if kind := http.DetectContentType(w.first); strings.HasPrefix(kind, "text/html") {
+		w.Header().Set("Content-Type", kind)
+	}
+	w.decide()
+	first := w.first
+	w.first = nil
+	_, err := w.Write(first)
+	return err
+}
+
 // document takes a piece of the page.
-func (w *response) document(p []byte) error {
+func (w *pageWriter) document(p []byte) error {
 	if w.scanner == nil {
 		_, err := w.ResponseWriter.Write(p)
 		return err
@@ -219,7 +276,7 @@ func (w *response) document(p []byte) error {
 
 // send sends what was scanned, and the rest if the scan is over. It sends the
 // header before.
-func (w *response) send(rest []byte) error {
+func (w *pageWriter) send(rest []byte) error {
 	s := w.scanner
 	if w.phase == held {
 		w.phase = sent
@@ -231,7 +288,7 @@ func (w *response) send(rest []byte) error {
 			w.Header()["Content-Length"] = []string{strconv.FormatInt(w.declared+grown, 10)}
 			w.declared = -1
 		}
-		w.ResponseWriter.WriteHeader(w.status)
+		w.writeHeader()
 	}
 	if !s.done {
 		n := s.ready()
@@ -262,10 +319,13 @@ func (w *response) send(rest []byte) error {
 
 // FlushError lets http.ResponseController flush. While the place for our
 // element is sought, all that is before it goes out, if there is a page yet.
-func (w *response) FlushError() error {
+func (w *pageWriter) FlushError() error {
 	switch w.phase {
 	case untyped:
-		return nil
+		if err := w.sniff(); err != nil {
+			return err
+		}
+		return w.FlushError()
 	case held:
 		if !w.scanner.begun() {
 			return nil
@@ -282,11 +342,21 @@ func (w *response) FlushError() error {
 }
 
 // Flush implements http.Flusher.
-func (w *response) Flush() { _ = w.FlushError() }
+func (w *pageWriter) Flush() { _ = w.FlushError() }
+
+// Hijack lets http.ResponseController hijack the connection, after which there
+// is no answer of which this could say anything.
+func (w *pageWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack() //nolint:bodyclose // it is the caller's
+	if err == nil {
+		w.phase = hijacked
+	}
+	return conn, rw, err
+}
 
 // ReadFrom implements io.ReaderFrom: what is not for us, or comes after our
 // element, may be sent without being copied.
-func (w *response) ReadFrom(r io.Reader) (n int64, err error) {
+func (w *pageWriter) ReadFrom(r io.Reader) (n int64, err error) {
 	if w.phase == waiting {
 		w.WriteHeader(http.StatusOK)
 	}
@@ -314,14 +384,15 @@ func (w *response) ReadFrom(r io.Reader) (n int64, err error) {
 }
 
 // end ends the response when next has returned.
-func (w *response) end(err error) error {
+func (w *pageWriter) end(err error) error {
+	if w.phase == untyped {
+		_ = w.sniff() // an error of the client's connection
+	}
 	switch w.phase {
 	case waiting:
 		if err == nil && w.request.Method == http.MethodHead {
 			w.WriteHeader(http.StatusOK)
 		}
-	case untyped:
-		w.ResponseWriter.WriteHeader(w.status)
 	case held, sent:
 		if err == nil && w.decoder != nil {
 			if err := w.decoder.Close(); err != nil {
@@ -339,7 +410,7 @@ func (w *response) end(err error) error {
 			}
 			_ = w.send(nil) // an error of the client's connection
 		}
-	case passing, discarding:
+	case untyped, passing, discarding, hijacked:
 	}
 	if w.amended { // trailers
 		w.deleteDigests("")
@@ -349,7 +420,7 @@ func (w *response) end(err error) error {
 }
 
 // broken ends a response whose page is not whole.
-func (w *response) broken(err error) error {
+func (w *pageWriter) broken(err error) error {
 	if w.phase == held {
 		return caddyhttp.Error(http.StatusBadGateway, fmt.Errorf("the application's page: %w", err))
 	}
@@ -360,7 +431,7 @@ func (w *response) broken(err error) error {
 }
 
 // abandon gives back what a response holds that did not end as it should.
-func (w *response) abandon() {
+func (w *pageWriter) abandon() {
 	if w.decoder != nil {
 		w.decoder.abandon()
 	}
