@@ -80,7 +80,7 @@ func (l load) exchange(ctx context.Context, address string, sent *atomic.Int64, 
 		if n > int64(l.requests) {
 			return nil
 		}
-		request := ""
+		var request string
 		if len(l.junk) > 0 {
 			request = l.junk[int(n)%len(l.junk)]
 		} else {

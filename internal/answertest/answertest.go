@@ -191,7 +191,7 @@ func (s Seen) Equal(other Seen) bool {
 
 // set adds fields given as names and values.
 func set(h http.Header, fields ...string) {
-	for n := 0; n < len(fields); n += 2 {
-		h.Add(fields[n], fields[n+1])
+	for pair := range slices.Chunk(fields, 2) {
+		h.Add(pair[0], pair[1])
 	}
 }

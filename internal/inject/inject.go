@@ -120,7 +120,7 @@ func (i *Injector) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 	}
 	vary := varies(r.Header)
 	navigates := request.IsNavigation(r.Header)
-	if !navigates && !(i.options.Fetched && fetchesDocument(r)) {
+	if fetches := i.options.Fetched && fetchesDocument(r); !navigates && !fetches {
 		return next.ServeHTTP(response.Amend(w, func(h http.Header) { addVary(h, vary) }), r)
 	}
 	answer := &pageWriter{
