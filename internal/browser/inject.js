@@ -1,9 +1,10 @@
 // Puts the captcha in front of what an application's page sends to its server.
 //
-// A protected form is held back until this browser has a clearance, and a call
-// by fetch or XMLHttpRequest that the gate refused is made once more when it
-// has one. The clearance is earned in a frame on our own page, shown in a
-// dialog when a person is needed; the page's data stays in the page.
+// A form that needs a captcha is held back until this browser has a clearance,
+// and a call by fetch or XMLHttpRequest that the gate refused is made once more
+// when it has one. What needs no captcha, or is cleared, goes its way at once,
+// as without this script. The clearance is earned in a frame on our own page,
+// shown in a dialog when a person is needed; the page's data stays in the page.
 //
 // The server decides, not this script: without it a request is refused.
 (() => {
@@ -23,7 +24,7 @@
   /** @param {{policy?: string, forms?: string}} settings */
   function protect(src, settings) {
     const { policy: name, forms } = settings;
-    if (!policies.has(name)) policies.set(name, new Policy(name, new URL("page", src).href));
+    if (!policies.has(name)) policies.set(name, new Policy(name, new URL(".", src).href));
     if (!forms) return;
     try {
       document.createDocumentFragment().querySelector(forms);
@@ -37,9 +38,11 @@
   // What the page does to these later does not concern us. Methods are called
   // on the prototypes because a field named "matches" hides the form's own.
   const { addEventListener, removeEventListener, dispatchEvent } = EventTarget.prototype;
-  const { matches, toggleAttribute } = Element.prototype;
+  const { matches } = Element.prototype;
   const getter = (type, name) => Object.getOwnPropertyDescriptor(type.prototype, name).get;
   const baseURI = getter(Node, "baseURI");
+  const cookieOf = getter(Document, "cookie");
+  const { fetch } = window;
 
   // Returns what is no URL as it is.
   function resolve(url) {
@@ -50,6 +53,8 @@
     }
   }
 
+  const withoutHash = (url) => url.split("#", 1)[0];
+
   const isOurs = (url) => URL.canParse(url) && new URL(url).origin === origin;
 
   // ---- The dialog ----
@@ -58,16 +63,53 @@
 
   class Policy {
     selectors = new Set();
+    #base;
     #asking = null;
+    #foreseen = new Map(); // method and URL -> what the gate says of them
 
-    constructor(name, page) {
+    constructor(name, base) {
       this.name = name;
-      this.page = page;
+      this.#base = base;
+      this.page = base + "page";
+    }
+
+    // Whether a submission passes the gate, as far as is known without waiting:
+    // it needs no captcha, or there is a clearance. Beside one that is good for
+    // any number of requests lies a hint. A form with files takes the gate's
+    // word: a person would not like to choose them again.
+    lets({ method, action, files }) {
+      const known = this.#foreseen.get(method + " " + withoutHash(action));
+      return known?.needed === "no" || known?.cleared || (!files && this.#hinted);
+    }
+
+    get #hinted() {
+      return cookieOf.call(document).split("; ").some((cookie) => cookie.startsWith(`captcha_until_${this.name}=`));
+    }
+
+    // Asks the gate about a submission, once for a while: a clearance does not
+    // last. A person who fills in a form gives it the time to answer.
+    async foresee({ method, action }) {
+      const key = method + " " + withoutHash(action);
+      const before = this.#foreseen.get(key);
+      if (before?.needed === "no" || performance.now() - before?.at < remembered) return before.answer;
+      const asked = { at: performance.now(), answer: null, needed: "", cleared: false };
+      this.#foreseen.set(key, asked);
+      asked.answer = fetch(this.#base + "needed", {
+        method: "POST", headers: { "Content-Type": "application/json" }, cache: "no-store",
+        body: JSON.stringify({ method, url: withoutHash(action) }),
+      }).then((response) => response.ok && response.json()).then((answer) => Object.assign(asked, answer)).catch(() => {});
+      return asked.answer;
+    }
+
+    // What was known may have changed.
+    forget() {
+      this.#foreseen.clear();
     }
 
     // Whether this browser has a clearance now. Calls at the same time share
     // one dialog.
     cleared() {
+      this.forget();
       this.#asking ??= new Promise((done) => dialogs.add(new Dialog(this, done)))
         .finally(() => { this.#asking = null; });
       return this.#asking;
@@ -80,6 +122,8 @@
     }
     return true;
   }
+
+  const remembered = 30000; // ms; how long a word of the gate's counts
 
   const texts = {
     "zh-CN": { title: "安全验证", close: "关闭" },
@@ -195,13 +239,14 @@
 
   // ---- Forms ----
 
-  const { submit, requestSubmit } = HTMLFormElement.prototype;
-  const methodOf = getter(HTMLFormElement, "method");
-  const actionOf = getter(HTMLFormElement, "action");
+  const { submit } = HTMLFormElement.prototype;
+  const { append, remove, setAttribute, getAttribute, closest } = Element.prototype;
   const isConnected = getter(Node, "isConnected");
+  const formGetter = (name) => getter(HTMLFormElement, name);
+  const [methodOf, actionOf, enctypeOf, targetOf, elementsOf] = ["method", "action", "enctype", "target", "elements"].map(formGetter);
 
   const held = new Map(); // form -> the submission that waits for a clearance
-  let released = null; // the submission that goes on right now
+  let released = null; // the form of ours that is being submitted, and its entries
 
   // Browsers before 2023 leave the submitter out.
   const hasSnapshots = (() => {
@@ -212,53 +257,87 @@
     return new FormData(form, button).has("name");
   })();
 
-  // The policies whose clearance a submission needs. One that leaves our
+  // Where a submission goes, and how, as it is now.
+  function address(form, submitter) {
+    const of = (attribute, property, own) => (submitter?.hasAttribute(attribute) ? submitter[property] : own.call(form));
+    return {
+      method: of("formmethod", "formMethod", methodOf),
+      action: of("formaction", "formAction", actionOf),
+      enctype: of("formenctype", "formEnctype", enctypeOf),
+      target: of("formtarget", "formTarget", targetOf),
+    };
+  }
+
+  // The policies whose clearance a submission may need. One that leaves our
   // origin has no use for a clearance; nor has a dialog's, which sends
   // nothing; and a button that makes a GET of a protected POST form sends
   // something else than the form that was protected.
-  function needs(form, submitter) {
-    const method = submitter?.formMethod || methodOf.call(form);
-    const action = submitter?.hasAttribute("formaction") ? submitter.formAction : actionOf.call(form);
+  function concerns(form, { method, action }) {
     if (method === "dialog" || (method === "get" && methodOf.call(form) === "post") || !isOurs(action)) return [];
     return [...policies.values()].filter(({ selectors }) => [...selectors].some((selector) => matches.call(form, selector)));
   }
 
-  // Holds a submission back. A later one of the same form takes its place, as
-  // it would take the place of a navigation. What is sent is what the form
-  // holds now, whatever the page does to its fields meanwhile.
-  function hold(form, submitter, needed) {
-    const waits = held.has(form);
-    held.set(form, { form, submitter, entries: hasSnapshots ? new FormData(form, submitter) : null });
-    if (waits) return;
-    cleared(needed).then((passed) => {
-      const submission = held.get(form);
-      held.delete(form);
-      if (passed) release(submission);
-    });
+  // Whether a submission has to wait: a policy that it concerns does not let it
+  // through, as far as is known.
+  function mustWait(form, submitter) {
+    const to = address(form, submitter);
+    const hasFile = (field) => field instanceof HTMLInputElement && field.type === "file" && field.files.length > 0;
+    const files = [...elementsOf.call(form)].some(hasFile);
+    return concerns(form, to).some((policy) => !policy.lets({ ...to, files }));
   }
 
-  // Lets the browser submit the form itself, with its own submitter. A
-  // submitter of null is a form submitted without one, undefined a call of
-  // submit().
-  function release(submission) {
-    const { form, submitter } = submission;
-    released = submission;
-    let button = submitter;
-    if (submitter && submitter.form !== form) { // the page has removed it
-      button = submitter.cloneNode();
-      button.removeAttribute("form");
-      button.hidden = true;
-      HTMLFormElement.prototype.append.call(form, button);
+  // A submission as it is now, whatever the page does to the form later.
+  function take(form, submitter) {
+    const to = address(form, submitter);
+    const entries = [...new FormData(form, hasSnapshots ? submitter : undefined)];
+    if (!hasSnapshots && submitter?.name) entries.push([submitter.name, submitter.value]);
+    return {
+      ...to,
+      entries,
+      files: entries.some(([, value]) => value instanceof File && (value.name !== "" || value.size > 0)),
+      charset: getAttribute.call(form, "accept-charset"),
+      rel: getAttribute.call(form, "rel"),
+      frame: to.target && [...document.querySelectorAll("iframe, frame")].find((frame) => frame.getAttribute("name") === to.target),
+      needed: concerns(form, to),
+    };
+  }
+
+  // Holds a submission back. A later one of the same form takes its place, as
+  // it would take the place of a navigation.
+  async function hold(form, submission) {
+    const waits = held.has(form);
+    held.set(form, submission);
+    if (waits) return;
+    await Promise.all(submission.needed.map((policy) => policy.foresee(submission)));
+    const passed = await cleared(submission.needed.filter((policy) => !policy.lets(submission)));
+    submission = held.get(form);
+    held.delete(form);
+    if (passed) release(submission);
+  }
+
+  // Lets the browser submit what was held, in a form of our own: the page may
+  // have changed or removed its own since. Where it has removed the frame that
+  // the answer was for, it has no more use for it.
+  function release({ method, action, enctype, target, charset, rel, frame, entries }) {
+    if (frame && !isConnected.call(frame)) return;
+    const form = document.createElement("form");
+    for (const [name, value] of Object.entries({ method, action, enctype, target, rel, "accept-charset": charset })) {
+      if (value) setAttribute.call(form, name, value);
     }
-    const invalid = matches.call(form, ":invalid:not([novalidate])"); // it was valid when it was submitted
+    if (entries.some(([name]) => name === "_charset_")) { // which the browser fills in
+      const field = document.createElement("input");
+      field.type = "hidden";
+      field.name = "_charset_";
+      form.append(field);
+    }
+    form.hidden = true;
+    append.call(document.documentElement, form);
+    released = { form, entries };
     try {
-      if (invalid) toggleAttribute.call(form, "novalidate", true);
-      if (submitter === undefined) submit.call(form);
-      else requestSubmit.call(form, button);
+      submit.call(form);
     } finally {
       released = null;
-      if (invalid) toggleAttribute.call(form, "novalidate", false);
-      if (button !== submitter) button.remove();
+      remove.call(form);
     }
   }
 
@@ -269,35 +348,41 @@
   // no further.
   window.addEventListener("submit", (event) => {
     const { target: form, submitter } = event;
-    if (form === released?.form) {
-      event.stopImmediatePropagation(); // the page has seen it
-      return;
-    }
     // An event made by the page submits nothing.
-    if (!event.isTrusted || event.defaultPrevented || !needs(form, submitter).length) return;
+    if (!event.isTrusted || event.defaultPrevented || !mustWait(form, submitter)) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     if (held.has(form)) return; // a double click
     const own = new SubmitEvent("submit", { bubbles: true, cancelable: true, submitter });
     if (!dispatchEvent.call(form, own)) return;
-    const needed = needs(form, submitter); // the page may have changed the form
-    if (needed.length) hold(form, submitter, needed);
-    else release({ form, submitter, entries: null });
+    const waits = mustWait(form, submitter); // the page may have changed the form
+    if (waits) hold(form, take(form, submitter));
+    else release(take(form, submitter));
   }, true);
 
   window.addEventListener("formdata", (event) => {
-    if (event.target !== released?.form || !released.entries) return;
+    if (event.target !== released?.form) return;
     event.stopImmediatePropagation(); // the page has seen it
     const data = event.formData;
-    const charset = data.get("_charset_"); // a snapshot knows nothing of the document's
+    const charset = data.get("_charset_");
     for (const name of new Set(data.keys())) data.delete(name);
     for (const [name, value] of released.entries) data.append(name, name === "_charset_" ? charset ?? value : value);
   }, true);
 
+  // What a person touches may soon be submitted.
+  for (const type of ["focusin", "pointerdown", "input"]) {
+    window.addEventListener(type, (event) => {
+      const touched = event.composedPath()[0];
+      const form = touched instanceof Element && closest.call(touched, "form");
+      if (!form) return;
+      const submission = address(form, null);
+      for (const policy of concerns(form, submission)) policy.foresee(submission);
+    }, { capture: true, passive: true });
+  }
+
   Object.assign(HTMLFormElement.prototype, {
     submit() {
-      const needed = needs(this);
-      if (needed.length && isConnected.call(this)) hold(this, undefined, needed);
+      if (isConnected.call(this) && mustWait(this, undefined)) hold(this, take(this, undefined));
       else submit.call(this);
     },
   });
@@ -314,10 +399,6 @@
     if (!["GET", "HEAD"].includes(call.method.toUpperCase()) && withoutHash(answer.url) !== withoutHash(call.url)) return undefined;
     return curable.has(answer.header("Captcha-Outcome")) ? policies.get(answer.header("Captcha-Policy")) : undefined;
   }
-
-  const withoutHash = (url) => url.split("#", 1)[0];
-
-  const { fetch } = window;
 
   Object.assign(window, {
     // eslint-disable-next-line no-unused-vars -- the page may look at fetch.length

@@ -76,6 +76,12 @@ two</textarea><select name="s" multiple><option selected>1<option selected>2</se
 		<script>f.onsubmit = () => { setTimeout(() => { f.a.value = ""; go.disabled = true }) }</script>`, act: clicks("#go")},
 	{name: "page removes the button when it was pressed", body: `<form method="post" action="/open" id="f"><input name="a" value="b"><button name="n" value="v" formaction="/login" formenctype="multipart/form-data" id="go">Go</button></form>
 		<script>f.onsubmit = () => { setTimeout(() => go.remove()) }</script>`, act: clicks("#go")},
+	{name: "page submits the form and removes it", body: `<form method="post" action="/login?a" enctype="multipart/form-data" id="f"><input name="a" value="b"></form>`, act: runs(`const form = f; form.submit(); form.remove()`)},
+	{name: "page makes a form, submits it and removes it", act: runs(`const form = document.createElement("form"); form.method = "post"; form.action = "/login/export"; form.innerHTML = '<input name="format" value="csv">'; document.body.append(form); form.submit(); form.remove()`)},
+	{name: "page changes everything when it was submitted", body: `<form method="post" action="/login?a" id="f"><input name="a" value="b"><button name="n" value="v" id="go">Go</button></form>
+		<script>f.onsubmit = () => { setTimeout(() => { f.action = "/elsewhere"; f.method = "get"; f.enctype = "text/plain"; f.target = "_blank"; f.innerHTML = ""; f.remove() }) }</script>`, act: clicks("#go")},
+	{name: "page replaces itself when it was submitted", body: `<form method="post" action="/login" id="f"><input name="a" value="b"><button id="go">Go</button></form>
+		<script>f.onsubmit = () => { setTimeout(() => { document.body.innerHTML = "<p>One moment" }) }</script>`, act: clicks("#go")},
 	{name: "new tab", stays: true, body: `<form method="post" action="/login" target="_blank"><input name="a" value="b"><button id="go">Go</button></form>`, act: clicks("#go")},
 	{name: "frame", stays: true, body: `<form method="post" action="/login" target="inner"><input name="a" value="b"><button formtarget="inner" id="go">Go</button></form><iframe name="inner"></iframe>`, act: clicks("#go")},
 	{name: "answer without content", stays: true, body: `<form method="post" action="/nothing"><input name="a" value="b"><button id="go">Go</button></form>`, act: clicks("#go")},
@@ -112,12 +118,26 @@ func TestHeldFormArrivesAsItWould(t *testing.T) {
 			wantReceived, wantNoted := play()
 			gotReceived, gotNoted := play("login")
 			expectEqual(t, "received", gotReceived, wantReceived)
-			expectEqual(t, "seen by the page", gotNoted, wantNoted)
+			expectEqual(t, "seen by the page", formDataOnce(gotNoted), formDataOnce(wantNoted))
 			if len(gotReceived) != 2 {
 				t.Errorf("the application received %q, want one form", gotReceived)
 			}
 		})
 	}
+}
+
+// formDataOnce leaves out the second time that a page sees the entries of one
+// submission: Chromium collects them once more for its Navigation API.
+func formDataOnce(notes string) string {
+	seen := map[string]bool{}
+	var lines []string
+	for line := range strings.Lines(notes) {
+		if !strings.Contains(line, " formdata ") || !seen[line] {
+			lines = append(lines, line)
+		}
+		seen[line] = true
+	}
+	return strings.Join(lines, "")
 }
 
 // A person acts on a page.
