@@ -212,6 +212,12 @@ func (a *App) checkPlacement() error {
 	if err != nil {
 		return nil //nolint:nilerr // without sites nothing is in a wrong place
 	}
+	changed := placement.Changed(app.(*caddyhttp.App), placed)
+	for _, g := range a.gates.All() {
+		if !changed[g.Policy] {
+			g.Foresee()
+		}
+	}
 	var certain []error
 	for _, finding := range placement.Check(app.(*caddyhttp.App), placed) {
 		if finding.Certain {

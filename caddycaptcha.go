@@ -217,6 +217,9 @@ func (c *Captcha) provision(ctx caddy.Context) error {
 	}
 	c.gate, err = c.app.gate(c.Policy, origin, written, func() (*gate.Gate, error) { return c.makeGate(ctx) })
 	c.VerifierRaw = nil // it holds secrets, and is loaded with the policy's first handler
+	if err == nil {
+		c.gate.Protects(c.matchers)
+	}
 	return err
 }
 

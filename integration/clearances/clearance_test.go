@@ -128,7 +128,7 @@ func TestClearedIsRecorded(t *testing.T) {
 		before[outcome] = counted(t, "recorded", outcome)
 	}
 	verify := harness.Send(t, harness.NewRequest(t, "POST", g.URL+"/.captcha/recorded/verify", g.Proof(harness.GeeTestV4).Encode(), "Content-Type", harness.FormType))
-	if len(verify.Cookies()) != 1 {
+	if len(verify.Cookies()) == 0 {
 		t.Fatalf("verify answered %d: %s", verify.StatusCode, verify.Text)
 	}
 	cookie := harness.Pair(verify.Cookies()[0])
@@ -248,7 +248,7 @@ func TestEarlyDataAtTheEndpoints(t *testing.T) {
 	}
 	// The same proof is good when it comes again after the handshake.
 	w, err := over(true, harness.VerifyRequest(n), harness.Nothing)
-	if err != nil || w.Code != http.StatusNoContent || len(w.Result().Cookies()) != 1 {
+	if err != nil || w.Code != http.StatusNoContent || len(w.Result().Cookies()) == 0 {
 		t.Fatalf("after the handshake: %v, status %d: %s", err, w.Code, w.Body)
 	}
 	cookie := harness.Pair(w.Result().Cookies()[0])

@@ -58,7 +58,7 @@ func visit(b *harness.Testbed, v harness.Version, method, path, body string, hea
 func clearOver(b *harness.Testbed, v harness.Version) *http.Cookie {
 	b.T.Helper()
 	a := visit(b, v, "POST", "/.captcha/default/verify", b.Proof(harness.GeeTestV4).Encode(), "Content-Type", harness.FormType)
-	if a.StatusCode != http.StatusNoContent || len(a.Cookies()) != 1 {
+	if a.StatusCode != http.StatusNoContent || len(a.Cookies()) == 0 {
 		b.T.Fatalf("%s: verify answered %d with cookies %v: %s", v.Name, a.StatusCode, a.Cookies(), a.Text)
 	}
 	return a.Cookies()[0]
@@ -254,7 +254,7 @@ func TestAClearanceIsForTheHostInTheRequest(t *testing.T) {
 		},
 	} {
 		a := verify(issued.start, issued.host)
-		if a.StatusCode != 204 || len(a.Cookies()) != 1 {
+		if a.StatusCode != 204 || len(a.Cookies()) == 0 {
 			t.Fatalf("%s: verify answered %d with cookies %v: %s", issued.name, a.StatusCode, a.Cookies(), a.Text)
 		}
 		if domain := a.Cookies()[0].Domain; domain != "" {

@@ -216,7 +216,7 @@ func (w *world) mint() *http.Cookie {
 		w.t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusNoContent || len(answer.Cookies()) != 1 {
+	if answer.StatusCode != http.StatusNoContent || len(answer.Cookies()) == 0 {
 		w.t.Fatalf("verify answers %s and sets %d cookies", answer.Status, len(answer.Cookies()))
 	}
 	return answer.Cookies()[0]

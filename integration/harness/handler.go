@@ -29,7 +29,7 @@ func HandlerWithClearance(t testing.TB, clearance string) (handler caddyhttp.Mid
 		t.Fatal(err)
 	}
 	cookies := w.Result().Cookies()
-	if w.Code != http.StatusNoContent || len(cookies) != 1 {
+	if w.Code != http.StatusNoContent || len(cookies) == 0 {
 		t.Fatalf("verify answered %d with cookies %v: %s", w.Code, cookies, w.Body)
 	}
 	return handler, Pair(cookies[0])

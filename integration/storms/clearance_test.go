@@ -177,7 +177,7 @@ func TestAProofIsAClearanceOrARequest(t *testing.T) {
 				}
 				response.Body.Close()
 				switch {
-				case response.StatusCode == http.StatusNoContent && len(response.Cookies()) == 1 && i%2 == 0:
+				case response.StatusCode == http.StatusNoContent && len(response.Cookies()) > 0 && i%2 == 0:
 					cleared.Add(1)
 				case response.StatusCode == http.StatusOK && len(response.Cookies()) == 0 && i%2 == 1:
 					forwarded.Add(1)
@@ -252,7 +252,7 @@ func TestAProofOutlivesTheClientThatLeft(t *testing.T) {
 			}
 			if next == "verify" {
 				a := g.At("POST", "verify", proof.Encode(), "Content-Type", harness.FormType)
-				if a.StatusCode != 204 || len(a.Cookies()) != 1 {
+				if a.StatusCode != 204 || len(a.Cookies()) == 0 {
 					t.Fatalf("the proof at verify: %d %s", a.StatusCode, a.Text)
 				}
 				g.WantPassed(g.GetCleared(harness.Pair(a.Cookies()[0])))
@@ -412,7 +412,7 @@ func TestAFullCacheGivesNoClearances(t *testing.T) {
 	g.WantPassed(get(cookie))
 	g.WantReason(get(cookie), "used_up")
 	a := verify(early)
-	if a.StatusCode != 204 || len(a.Cookies()) != 1 {
+	if a.StatusCode != 204 || len(a.Cookies()) == 0 {
 		t.Fatalf("the proof that found the cache full: %d %s", a.StatusCode, a.Text)
 	}
 	for range 2 {

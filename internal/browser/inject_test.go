@@ -2,12 +2,14 @@ package browser_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"html"
 	"html/template"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -45,6 +47,7 @@ type gated struct {
 	pages    int      // challenge pages
 	ready    int      // challenge pages that can be clicked
 	solved   int
+	foreseen []string       // what the gate was asked about: method and path
 	used     map[string]int // by clearance
 }
 
@@ -119,9 +122,35 @@ func (g *gated) serveEndpoint(w http.ResponseWriter, r *http.Request, policy, en
 	case "verify":
 		g.solved++
 		http.SetCookie(w, &http.Cookie{Name: "captcha-" + policy, Value: fmt.Sprint(g.solved), Path: "/", HttpOnly: true})
+		if g.uses == 0 {
+			http.SetCookie(w, &http.Cookie{Name: "captcha_until_" + policy, Value: "1", Path: "/"})
+		}
 		w.WriteHeader(http.StatusNoContent)
 	case "ready":
 		g.ready++
+	case "needed":
+		g.serveNeeded(w, r, policy)
+	}
+}
+
+// serveNeeded answers as a gate whose matchers can be foreseen.
+func (g *gated) serveNeeded(w http.ResponseWriter, r *http.Request, policy string) {
+	var asked struct{ Method, URL string }
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+		g.t.Error(err)
+	}
+	u, err := url.Parse(asked.URL)
+	if err != nil {
+		g.t.Error(err)
+		return
+	}
+	g.foreseen = append(g.foreseen, asked.Method+" "+u.Path)
+	answer := map[string]any{"needed": "no", "cleared": g.clearance(r, policy) != ""}
+	if first := strings.Split(u.Path, "/")[1]; first == policy || first == "both" {
+		answer["needed"] = "unknown"
+	}
+	if err := json.NewEncoder(w).Encode(answer); err != nil {
+		g.t.Error(err)
 	}
 }
 

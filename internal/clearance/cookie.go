@@ -12,10 +12,10 @@ import (
 // names are the cookie's names. Browsers take a cookie whose name begins with
 // __Host- only over https and from the host itself, so that neither a sibling
 // domain nor someone on the network can set it.
-type names struct{ secure, plain string }
+type names struct{ secure, plain, hint string }
 
 func namesOf(policy string) names {
-	return names{secure: "__Host-captcha-" + policy, plain: "captcha-" + policy}
+	return names{secure: "__Host-captcha-" + policy, plain: "captcha-" + policy, hint: "captcha_until_" + policy}
 }
 
 func (n names) of(secure bool) string {
@@ -25,9 +25,32 @@ func (n names) of(secure bool) string {
 	return n.plain
 }
 
-// IsCookie reports whether name is that of a clearance of this policy.
+// IsCookie reports whether name is that of a clearance of this policy, or of the
+// hint beside it.
 func (i *Issuer) IsCookie(name string) bool {
-	return name == i.names.secure || name == i.names.plain
+	return name == i.names.secure || name == i.names.plain || name == i.names.hint
+}
+
+// Hint returns the cookie that lies beside a clearance, and lasts as long, for
+// scripts: a clearance they cannot see. Being there is all it says, and it
+// decides nothing on the server. A clearance that is good for a number of
+// requests has none, as nobody could say when it is used up.
+func (i *Issuer) Hint(beside *http.Cookie) *http.Cookie {
+	hint := i.NoHint(beside.Secure)
+	hint.Value, hint.MaxAge = "1", beside.MaxAge
+	return hint
+}
+
+// NoHint returns the cookie that removes the hint.
+func (i *Issuer) NoHint(secure bool) *http.Cookie {
+	return &http.Cookie{Name: i.names.hint, Path: "/", MaxAge: -1, Secure: secure, SameSite: http.SameSiteLaxMode}
+}
+
+// HasHint reports whether a request brings the hint.
+func (i *Issuer) HasHint(header http.Header) bool {
+	hints := cookiesOf(header, i.names.hint)
+	_, ok := hints.next()
+	return ok
 }
 
 // maxCookies is how many cookies of the name are tried. Some may be junk that

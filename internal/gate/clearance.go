@@ -72,20 +72,39 @@ func (g *Gate) checkClearance(r *http.Request, take func(clearance.ID) (bool, er
 	return state, err
 }
 
-// issueClearance makes a clearance for the client and returns its cookie, or
-// none and the decision that follows. The uses are counted from before the
-// cookie is out, or there is none.
-func (g *Gate) issueClearance(r *http.Request) (cookie string, failure Decision) {
+// issueClearance makes a clearance for the client and returns the cookies to
+// set, or none and the decision that follows. The uses are counted from before
+// the cookie is out, or there is none.
+func (g *Gate) issueClearance(r *http.Request) (cookies []string, failure Decision) {
 	made, c, err := g.issuer.Issue(subjectOf(r), time.Now())
 	if err != nil {
-		return "", g.withoutKeys(err)
+		return nil, g.withoutKeys(err)
 	}
-	if g.limitsUses() {
-		if err := g.Store.Grant(r.Context(), cache.Key(c.ID), g.Clearance.MaxUses, g.Clearance.TTL); err != nil {
-			return "", g.withoutVerdict(r, err)
-		}
+	if !g.limitsUses() {
+		return []string{made.String(), g.issuer.Hint(made).String()}, Decision{}
 	}
-	return made.String(), Decision{}
+	if err := g.Store.Grant(r.Context(), cache.Key(c.ID), g.Clearance.MaxUses, g.Clearance.TTL); err != nil {
+		return nil, g.withoutVerdict(r, err)
+	}
+	return []string{made.String()}, Decision{}
+}
+
+// removeHint removes the hint beside a clearance that turned out to be none.
+func (g *Gate) removeHint(fields http.Header, r *http.Request, d Decision) {
+	if g.issuer == nil || d.Outcome != Missing || !isAboutClearance(d.Reason) || !g.issuer.HasHint(sentCookies(r)) {
+		return
+	}
+	fields["Set-Cookie"] = append(fields["Set-Cookie"], g.issuer.NoHint(request.IsSecure(r)).String())
+}
+
+// isAboutClearance reports whether a reason says what is wrong with a
+// clearance, or that there is none.
+func isAboutClearance(reason string) bool {
+	switch reason {
+	case extract.ReasonNone, clearance.Binding.String(), clearance.Expired.String(), clearance.UsedUp.String(), clearance.Invalid.String():
+		return true
+	}
+	return false
 }
 
 // withoutKeys is the decision where clearances can be neither signed nor

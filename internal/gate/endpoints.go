@@ -22,6 +22,7 @@ const (
 	endpointChallenge = "challenge"  // what the widget needs
 	endpointVerify    = "verify"     // a proof for a clearance
 	endpointPage      = "page"       // the challenge page, for the dialog in an application's page
+	endpointNeeded    = "needed"     // what a submission will need
 	endpointScript    = "captcha.js" // our script
 )
 
@@ -50,6 +51,7 @@ var endpoints = map[string]endpoint{
 	endpointChallenge: {methods: reads, serve: (*Gate).serveChallenge, needsWidget: true},
 	endpointVerify:    {methods: writes, serve: (*Gate).serveVerify, needsClearance: true},
 	endpointPage:      {methods: reads, serve: (*Gate).servePage, needsClearance: true},
+	endpointNeeded:    {methods: writes, serve: (*Gate).serveNeeded, needsClearance: true},
 	endpointScript:    {methods: reads, serve: (*Gate).serveScript, public: true},
 }
 
@@ -57,7 +59,7 @@ var endpoints = map[string]endpoint{
 // forwarded.
 func (g *Gate) ServeEndpoint(w http.ResponseWriter, r *http.Request, name string) {
 	e, ok := endpoints[name]
-	closeUnread(w.Header(), r, name != endpointVerify && r.ContentLength != 0)
+	closeUnread(w.Header(), r, name != endpointVerify && name != endpointNeeded && r.ContentLength != 0)
 	switch {
 	case !ok, e.needsClearance && g.issuer == nil, e.needsWidget && g.challenger == nil:
 		writeProblem(w, r, problem{Status: http.StatusNotFound, Detail: "There is no such endpoint."})
@@ -143,10 +145,10 @@ func (g *Gate) refuseVisit(w http.ResponseWriter, r *http.Request, d Decision) {
 // monitor mode, too.
 func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 	d := g.atVerify.prove(w, r)
-	var cookie string
+	var cookies []string
 	if d.Outcome == Passed {
 		var failure Decision
-		if cookie, failure = g.issueClearance(r); cookie == "" {
+		if cookies, failure = g.issueClearance(r); cookies == nil {
 			d = failure
 			d.proof = ProofSpent // whatever the outcome
 		}
@@ -157,7 +159,7 @@ func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fields := g.fields(d)
-	fields["Set-Cookie"] = []string{cookie}
+	fields["Set-Cookie"] = cookies
 	answer(w, http.StatusNoContent, fields, nil)
 }
 
@@ -184,7 +186,7 @@ func (g *Gate) ScriptURL() string {
 func (g *Gate) FramePath() string { return g.BasePath + "/" + endpointPage }
 
 // CallPath is the path of the endpoint that the script calls.
-func (g *Gate) CallPath() string { return g.BasePath + "/needed" }
+func (g *Gate) CallPath() string { return g.BasePath + "/" + endpointNeeded }
 
 // userID is what a provider is told the client by: nothing that tells who it
 // is, and another text at every policy. There is none without clearances, for

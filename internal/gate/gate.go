@@ -82,6 +82,10 @@ type Gate struct {
 	atVerify  intake
 	issuer    *clearance.Issuer // nil without clearances
 	visits    *limit.Limiter    // of challenges and pages
+	questions *limit.Limiter    // of what a submission will need
+
+	protected []*request.Matchers // of the policy's handlers
+	foresees  atomic.Bool
 
 	counters counters
 	problems problems
@@ -123,6 +127,7 @@ func New(o Options) *Gate {
 		Options:     o,
 		fingerprint: o.Verifier.Fingerprint(),
 		visits:      limit.New(visits),
+		questions:   limit.New(visits),
 		alarm:       Throttled(o.Logger),
 		refusals:    bounded(o.Logger),
 	}

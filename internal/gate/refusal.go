@@ -38,7 +38,9 @@ func (g *Gate) Refuse(w http.ResponseWriter, r *http.Request, d Decision) error 
 		maps.Copy(w.Header(), g.fields(d))
 		return caddyhttp.Error(d.Outcome.Status, errors.New("captcha "+d.String()))
 	case g.showsPage(r, d):
-		g.writePage(w, r, d.Outcome.Status, g.fields(d), browser.Data{
+		fields := g.fields(d)
+		g.removeHint(fields, r, d)
+		g.writePage(w, r, d.Outcome.Status, fields, browser.Data{
 			Outcome: d.Outcome.Name, Reason: d.Reason, Reload: r.Method == http.MethodGet,
 		})
 	default:
@@ -120,6 +122,7 @@ func (g *Gate) writeRefusal(w http.ResponseWriter, r *http.Request, d Decision) 
 	fields := g.fields(d)
 	fields["Content-Type"] = []string{"application/problem+json"}
 	g.boost(fields, r, d)
+	g.removeHint(fields, r, d)
 	answer(w, d.Outcome.Status, fields, g.problems.of(g, r, d))
 }
 

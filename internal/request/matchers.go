@@ -17,6 +17,8 @@ type Matchers struct {
 	sets   caddyhttp.MatcherSets
 	groups []group
 	sight  sight // of all groups together
+
+	foreseeable bool
 }
 
 // group holds the matcher sets that can see the same parts of a request, and
@@ -36,8 +38,9 @@ type set struct {
 // what it can see, so that a request is read only in ways that can make a
 // difference. Without a set every request matches.
 func NewMatchers(sets caddyhttp.MatcherSets) *Matchers {
-	m := &Matchers{sets: sets}
+	m := &Matchers{sets: sets, foreseeable: true}
 	for _, matchers := range sets {
+		m.foreseeable = m.foreseeable && foreseeable(matchers)
 		var seen sight
 		var s set
 		for _, matcher := range matchers {
@@ -60,6 +63,34 @@ func NewMatchers(sets caddyhttp.MatcherSets) *Matchers {
 
 // Sets returns the matcher sets as they were given.
 func (m *Matchers) Sets() caddyhttp.MatcherSets { return m.sets }
+
+// Foreseeable reports whether method, host and URL alone decide what matches.
+func (m *Matchers) Foreseeable() bool { return m.foreseeable }
+
+// LooksAtQuery reports whether the query can make a difference.
+func (m *Matchers) LooksAtQuery() bool { return m.sight.parts&queryPart != 0 }
+
+// foreseeable reports whether the matchers look at nothing but path, method,
+// host and query.
+func foreseeable(matchers caddyhttp.MatcherSet) bool {
+	for _, matcher := range matchers {
+		switch m := value(matcher).(type) {
+		case caddyhttp.MatchPath, caddyhttp.MatchMethod, caddyhttp.MatchHost, caddyhttp.MatchQuery:
+			if look(matcher).equal(everything) { // it has a placeholder
+				return false
+			}
+		case caddyhttp.MatchNot:
+			for _, set := range m.MatcherSets {
+				if !foreseeable(set) {
+					return false
+				}
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
 
 // add puts the set into the group that sees the same, or makes one.
 func (m *Matchers) add(seen sight, s set) {
