@@ -232,6 +232,8 @@ func TestCookieNamesOfAPolicy(t *testing.T) {
 	for name, want := range map[string]bool{
 		"captcha-login":         true,
 		"__Host-captcha-login":  true,
+		"captcha_until_login":   true,
+		"captcha_until_signup":  false,
 		"captcha-signup":        false,
 		"captcha-":              false,
 		"captcha-login2":        false,
