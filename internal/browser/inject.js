@@ -57,6 +57,38 @@
 
   const isOurs = (url) => URL.canParse(url) && new URL(url).origin === origin;
 
+  // ---- Who waits ----
+
+  // A person waits for what comes of a click, of Enter, of a submission, and of
+  // an answer to what they waited for; not for what a page does by itself, and
+  // not while they type.
+  const attention = 1000; // ms
+  let acted = -Infinity;
+  let typed = -Infinity;
+  const now = () => performance.now();
+  const types = () => now() - typed < attention;
+  const waits = () => now() - acted < attention && !types();
+
+  const noText = new Set(["button", "checkbox", "color", "file", "hidden", "image", "radio", "range", "reset", "submit"]);
+
+  function takesText(target) {
+    if (target instanceof HTMLInputElement) return !noText.has(target.type);
+    return target instanceof HTMLTextAreaElement || (target instanceof HTMLElement && target.isContentEditable);
+  }
+
+  for (const type of ["click", "keydown", "submit"]) {
+    window.addEventListener(type, (event) => {
+      if (!event.isTrusted) return;
+      const inText = takesText(event.composedPath()[0]);
+      if (/** @type {KeyboardEvent} */ (event).key === "Enter") typed = -Infinity;
+      else if (type === "keydown") {
+        if (inText) typed = now();
+        return;
+      } else if (type === "click" && inText) return;
+      acted = now();
+    }, { capture: true, passive: true });
+  }
+
   // ---- The dialog ----
 
   const dialogs = new Set();
@@ -65,6 +97,8 @@
     selectors = new Set();
     #base;
     #asking = null;
+    #prompt = null;
+    #dismissed = false;
     #foreseen = new Map(); // method and URL -> what the gate says of them
 
     constructor(name, base) {
@@ -79,10 +113,10 @@
     // word: a person would not like to choose them again.
     lets({ method, action, files }) {
       const known = this.#foreseen.get(method + " " + withoutHash(action));
-      return known?.needed === "no" || known?.cleared || (!files && this.#hinted);
+      return known?.needed === "no" || known?.cleared || (!files && this.hinted);
     }
 
-    get #hinted() {
+    get hinted() {
       return cookieOf.call(document).split("; ").some((cookie) => cookie.startsWith(`captcha_until_${this.name}=`));
     }
 
@@ -107,18 +141,27 @@
     }
 
     // Whether this browser has a clearance now. Calls at the same time share
-    // one dialog.
-    cleared() {
+    // one dialog. It opens by itself only for who waits for it; for all else a
+    // note offers it, once: after a dismissal calls in the background fail in
+    // silence.
+    cleared(waits) {
       this.forget();
-      this.#asking ??= new Promise((done) => dialogs.add(new Dialog(this, done)))
-        .finally(() => { this.#asking = null; });
+      if (!this.#asking) {
+        if (!waits && this.#dismissed) return Promise.resolve(false);
+        this.#asking = new Promise((done) => { this.#prompt = new Prompt(this, done); }).then((passed) => {
+          this.#asking = null;
+          this.#dismissed = !passed;
+          return passed;
+        });
+      }
+      if (waits) this.#prompt.open();
       return this.#asking;
     }
   }
 
   async function cleared(needed) {
     for (const policy of needed) {
-      if (!(await policy.cleared())) return false;
+      if (!(await policy.cleared(true))) return false;
     }
     return true;
   }
@@ -126,15 +169,78 @@
   const remembered = 30000; // ms; how long a word of the gate's counts
 
   const texts = {
-    "zh-CN": { title: "安全验证", close: "关闭" },
-    "zh-TW": { title: "安全驗證", close: "關閉" },
-    en: { title: "Security check", close: "Close" },
+    "zh-CN": { title: "安全验证", close: "关闭", note: "此页面的部分内容需要安全验证。", open: "开始验证" },
+    "zh-TW": { title: "安全驗證", close: "關閉", note: "此頁面的部分內容需要安全驗證。", open: "開始驗證" },
+    en: { title: "Security check", close: "Close", note: "Part of this page needs a security check.", open: "Check now" },
   };
 
   function language() {
     const tag = [document.documentElement.lang, ...navigator.languages].find((tag) => /^(zh|en)\b/i.test(tag));
     if (!/^zh/i.test(tag)) return "en";
     return /hant|-(tw|hk|mo)\b/i.test(tag) ? "zh-TW" : "zh-CN";
+  }
+
+  // A Note offers the dialog without taking the focus or a key.
+  class Note {
+    #host = document.createElement("div");
+
+    constructor(open, dismiss) {
+      const text = texts[language()];
+      const box = document.createElement("div");
+      box.setAttribute("role", "status");
+      box.textContent = text.note;
+      Object.assign(box.style, {
+        position: "fixed", bottom: "16px", insetInlineEnd: "16px", zIndex: "2147483647", display: "flex", alignItems: "center", gap: "8px",
+        maxWidth: "min(360px, calc(100vw - 32px))", boxSizing: "border-box", padding: "8px 8px 8px 16px", borderRadius: "10px",
+        background: "#1b1f27", color: "#fff", font: "15px/1.4 system-ui, sans-serif", boxShadow: "0 8px 30px rgb(0 0 0 / 30%)",
+      });
+      for (const [label, name, run] of [[text.open, text.open, open], ["×", text.close, dismiss]]) {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.textContent = label;
+        button.setAttribute("aria-label", name);
+        Object.assign(button.style, {
+          flex: "none", minWidth: "44px", minHeight: "44px", padding: "0 12px", border: "0", borderRadius: "8px",
+          background: "#fff", color: "#1b1f27", font: "inherit", cursor: "pointer",
+        });
+        button.addEventListener("click", () => {
+          this.remove();
+          acted = -Infinity; // it was ours
+          run();
+        });
+        box.append(button);
+      }
+      this.#host.style.cssText = "all: initial !important";
+      this.#host.attachShadow({ mode: "closed" }).append(box);
+      document.documentElement.append(this.#host);
+    }
+
+    remove() {
+      this.#host.remove();
+    }
+  }
+
+  // A Prompt is a note until somebody waits, and then a dialog.
+  class Prompt {
+    #policy;
+    #done;
+    #note = null;
+    #opened = false;
+
+    constructor(policy, done) {
+      this.#policy = policy;
+      this.#done = done;
+      queueMicrotask(() => {
+        if (!this.#opened) this.#note = new Note(() => this.open(), () => done(false));
+      });
+    }
+
+    open() {
+      if (this.#opened) return;
+      this.#opened = true;
+      this.#note?.remove();
+      dialogs.add(new Dialog(this.#policy, this.#done));
+    }
   }
 
   // How long a frame may say nothing before the person gets to see it, with a
@@ -152,6 +258,7 @@
     #frame = document.createElement("iframe");
     #timers = [];
     #heard = false;
+    #note = null;
     #removed = new MutationObserver(() => this.#host.isConnected || this.end(false));
     #done;
 
@@ -205,6 +312,7 @@
     end(passed) {
       if (!dialogs.delete(this)) return;
       this.#timers.forEach(clearTimeout);
+      this.#note?.remove();
       this.#removed.disconnect();
       this.#dialog.close(); // gives the focus back
       this.#host.remove();
@@ -216,6 +324,11 @@
     }
 
     #show(focus) {
+      if (types() && !this.#dialog.open) { // the keys are the page's
+        this.#note ??= new Note(() => this.#show(focus), () => this.end(false));
+        return;
+      }
+      this.#note?.remove();
       this.#close.hidden = focus !== this.#close;
       if (!this.#dialog.open) {
         Object.assign(this.#dialog.style, { visibility: "visible", pointerEvents: "auto" });
@@ -405,18 +518,33 @@
     async fetch(input) {
       let request = new Request(.../** @type {[Request]} */ (/** @type {unknown} */ (arguments)));
       if (!isOurs(request.url)) return fetch(request);
-      for (const tried = new Set(); ;) {
+      const counts = waits();
+      for (const tried = new Tries(); ;) {
         const spare = request.clone();
         const response = await fetch(request);
         const { status, url, headers } = response;
         const policy = refusedBy(request, { status, url, header: (name) => headers.get(name) });
-        if (!policy || tried.has(policy) || !(await unlessAborted(request.signal, policy.cleared()))) return response;
+        if (!policy || !tried.may(policy) || !(await unlessAborted(request.signal, policy.cleared(counts)))) {
+          if (counts) acted = now();
+          return response;
+        }
         response.body?.cancel();
-        tried.add(policy);
         request = spare;
       }
     },
   });
+
+  // How often one call asks for a clearance: once, or, where it is good for a
+  // number of requests and so without a hint, again when others have used it up.
+  class Tries {
+    #made = new Map();
+
+    may(policy) {
+      const made = (this.#made.get(policy) ?? 0) + 1;
+      this.#made.set(policy, made);
+      return made === 1 || (made <= 3 && !policy.hinted);
+    }
+  }
 
   function unlessAborted(signal, promise) {
     return new Promise((done, fail) => {
@@ -469,7 +597,8 @@
       if (arguments.length < 3 || isAsync) {
         calls.set(this, {
           method: String(method), url: resolve(url), credentials, headers: [], body: null,
-          tried: new Set(),
+          tried: new Tries(),
+          counts: false, // a person waits for it
           policy: null, // what refused it, while it is hidden
           hidden: [], // the events the page did not get
           ours: false, // while we call open and send
@@ -493,6 +622,7 @@
 
     send(body = null) {
       const call = calls.get(this);
+      if (call) call.counts = waits();
       if (call && isOurs(call.url)) {
         call.body = copy(body);
       } else if (call) {
@@ -526,7 +656,8 @@
     if (event.type === "readystatechange" && xhr.readyState === XMLHttpRequest.HEADERS_RECEIVED) {
       const { status, responseURL: url } = xhr;
       const policy = refusedBy(call, { status, url, header: (name) => xhr.getResponseHeader(name) });
-      if (policy && !call.tried.has(policy)) call.policy = policy;
+      if (policy && call.tried.may(policy)) call.policy = policy;
+      else if (call.counts) acted = now();
     }
     if (!call.policy) return false;
     if (["error", "timeout", "abort"].includes(event.type)) { // the refusal broke off
@@ -541,11 +672,10 @@
 
   async function repeat(xhr, call) {
     const { policy } = call;
-    const passed = await policy.cleared();
+    const passed = await policy.cleared(call.counts);
     if (calls.get(xhr) !== call || call.policy !== policy) return; // aborted or opened anew
     call.policy = null;
     if (passed) {
-      call.tried.add(policy);
       call.hidden = [];
       start(xhr, call, call.method, call.url, call.credentials, call.headers, call.body);
       return;

@@ -1,0 +1,69 @@
+package browser_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"
+)
+
+// noted is true while a note offers the check: it is the last element of the
+// document and does not cover it.
+const noted = `document.documentElement.lastElementChild.localName === "div" && !(` + shown + `)`
+
+// background is a page that calls by itself, and when its field loses the focus.
+const background = `<input id="user"><input id="password" type="password"><button id="call">Call</button><p id="text">text</p><script>
+	const ask = (n) => fetch("/login", { method: "POST", body: "a" }).then(({ status }) => note(n, status));
+	user.onblur = () => ask("blur");
+	call.onclick = () => ask("click");
+</script>`
+
+// TestTheDialogInterruptsOnlyWhoWaits: a call that a page makes by itself, or
+// while a person types, brings a note, which takes neither focus nor keys.
+func TestTheDialogInterruptsOnlyWhoWaits(t *testing.T) {
+	for name, act := range map[string]action{
+		"by itself": js(`ask("timer"), 0`),
+		"a field loses the focus to another": chromedp.Steps(
+			chromedp.SendKeys(chromedp.CSS("#user"), "me"+kb.Tab), browsertest.Await(`document.activeElement.id === "password"`)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := serveApp(t, &gated{policies: []string{"login"}, body: background}).start()
+			ctx := g.open(t, act, browsertest.Await(noted), chromedp.Focus(chromedp.CSS("#password")), chromedp.SendKeys(chromedp.CSS("#password"), "secret"))
+			do(t, ctx, browsertest.Await(`password.value === "secret" && document.activeElement === password`))
+			if got := g.count(&g.pages); got != 0 {
+				t.Errorf("%d challenge pages, want none before somebody asks for it", got)
+			}
+			// Who then waits for a call gets the dialog, which serves both.
+			do(t, ctx, chromedp.Focus(chromedp.CSS("#call")), chromedp.KeyEvent(kb.Enter), g.solve(1), g.receives(2),
+				browsertest.Await(`sessionStorage.notes?.split(" 200").length === 3`))
+			expectNoProblems(t, ctx)
+		})
+	}
+}
+
+// TestADismissedNoteStaysAway: calls in the background then fail in silence, and
+// one that a person waits for asks again.
+func TestADismissedNoteStaysAway(t *testing.T) {
+	g := serveApp(t, &gated{policies: []string{"login"}, body: background}).start()
+	ctx := g.open(t, js(`ask("first"), 0`), browsertest.Await(noted), js(`call.focus(), 0`))
+	// The note is behind everything in the order of focus: its second button.
+	do(t, ctx, chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Enter), browsertest.Await("!("+noted+") && sessionStorage.notes"))
+	do(t, ctx, js(`ask("second"), 0`), browsertest.Await(`sessionStorage.notes.includes("second")`))
+	expectEqual(t, "seen by the page", notes(t, ctx), "first 403\nsecond 403\n")
+	do(t, ctx, click("#call"), g.solve(1), g.receives(1))
+	expectNoProblems(t, ctx)
+}
+
+// TestANoteOpensTheDialog for who presses its button.
+func TestANoteOpensTheDialog(t *testing.T) {
+	g := serveApp(t, &gated{policies: []string{"login"}, body: background}).start()
+	ctx := g.open(t, js(`ask("first"), 0`), browsertest.Await(noted), js(`call.focus(), 0`), chromedp.KeyEvent(kb.Tab))
+	if got := accessibleNames(t, ctx); !strings.Contains(got, "button Check now\n") || !strings.Contains(got, "button Close\n") {
+		t.Errorf("got %s, want two buttons", got)
+	}
+	do(t, ctx, chromedp.KeyEvent(kb.Enter), g.solve(1), g.receives(1))
+	expectNoProblems(t, ctx)
+}
