@@ -124,13 +124,39 @@ func TestAnswersThatLookLikeOurs(t *testing.T) {
 	if sent != 6 {
 		t.Errorf("the application got %d calls, want each once", sent)
 	}
-	p.run(strings.NewReplacer("URL", `"/like"`, "NAME", "like").Replace(call["fetch"]))
+	p.does(strings.NewReplacer("URL", `"/like"`, "NAME", "like").Replace(call["fetch"]))
 	p.inDialog().solve()
 	p.arrives("like 403")
 	if got := len(w.app.got()) - sent; got != 2 {
 		t.Errorf("the application got %d calls, want the one and its repetition", got)
 	}
 	p.sound()
+}
+
+// TestAnIsolatedPage: the captcha works in a page that keeps other origins out,
+// for providers that open no frame of their own.
+func TestAnIsolatedPage(t *testing.T) {
+	for _, policy := range []string{"require-corp", "credentialless"} {
+		t.Run(policy, func(t *testing.T) {
+			w := newWorld(t, setup{})
+			w.app.page("/login", func(rw http.ResponseWriter, r *http.Request) {
+				rw.Header().Set("Content-Type", "text/html")
+				rw.Header().Set("Cross-Origin-Embedder-Policy", policy)
+				rw.Header().Set("Cross-Origin-Opener-Policy", "same-origin")
+				if r.Method == http.MethodPost {
+					_, _ = rw.Write([]byte("<!doctype html><title>Welcome</title>"))
+					return
+				}
+				_, _ = rw.Write([]byte(loginPage))
+			})
+			p := newPerson(t)
+			p.open(w.url + "/login")
+			p.submit()
+			p.inDialog().solve()
+			p.arrives("Welcome")
+			p.sound()
+		})
+	}
 }
 
 // TestAPageWithErrors of its own: the captcha works all the same.

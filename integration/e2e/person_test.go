@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/caddycaptcha/caddycaptcha/internal/browser"
 	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"
@@ -83,6 +84,15 @@ func (p person) arrives(title string) {
 func (p person) run(script string) {
 	p.t.Helper()
 	p.text("(() => {" + script + "})()")
+}
+
+// does runs a script as a page does that a person uses: in answer to a key.
+func (p person) does(script string) {
+	p.t.Helper()
+	p.run(`addEventListener("keydown", (event) => { event.preventDefault(); ` + script + ` }, { once: true })`)
+	if err := chromedp.Do(p.ctx, chromedp.KeyEvent(kb.Enter)); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // sharing opens another tab of the same browser, with the same cookies.

@@ -26,7 +26,7 @@ func TestTwoPolicies(t *testing.T) {
 	p.open(w.url + "/login")
 	p.arrives("Login")
 	// A call that the second policy refuses, then a form of the first.
-	p.run(`fetch("/order", { method: "POST", body: "call" }).then((r) => { document.title = "Called " + r.status })`)
+	p.does(`fetch("/order", { method: "POST", body: "call" }).then((r) => { document.title = "Called " + r.status })`)
 	meeting{p, "/.captcha/second/"}.click(solveButton)
 	p.arrives("Called 200")
 	p.submit()

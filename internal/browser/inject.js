@@ -21,10 +21,10 @@
     return;
   }
   const policies = new Map();
-  /** @param {{policy?: string, forms?: string}} settings */
+  /** @param {{policy?: string, forms?: string, isolated?: string}} settings */
   function protect(src, settings) {
-    const { policy: name, forms } = settings;
-    if (!policies.has(name)) policies.set(name, new Policy(name, new URL(".", src).href));
+    const { policy: name, forms, isolated } = settings;
+    if (!policies.has(name)) policies.set(name, new Policy(name, new URL(".", src).href, isolated !== undefined));
     if (!forms) return;
     try {
       document.createDocumentFragment().querySelector(forms);
@@ -101,10 +101,10 @@
     #dismissed = false;
     #foreseen = new Map(); // method and URL -> what the gate says of them
 
-    constructor(name, base) {
+    constructor(name, base, isolated) {
       this.name = name;
       this.#base = base;
-      this.page = base + "page";
+      this.page = base + (isolated ? "page?isolated" : "page"); // a page with COEP frames only what has it, too
     }
 
     // Whether a submission passes the gate, as far as is known without waiting:

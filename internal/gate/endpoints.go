@@ -163,7 +163,10 @@ func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusNoContent, fields, nil)
 }
 
-// servePage serves the challenge page by itself, for the dialog.
+const embedderPolicy = "Cross-Origin-Embedder-Policy"
+
+// servePage serves the challenge page by itself, for the dialog. One in a page
+// that is isolated from other origins has to be so, too.
 func (g *Gate) servePage(w http.ResponseWriter, r *http.Request) {
 	visit, ok := g.visits.Acquire(limit.NewClient(request.ClientIP(r)))
 	if !ok {
@@ -171,8 +174,14 @@ func (g *Gate) servePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer visit.Release(true) // each counts
+	fields := http.Header{"Captcha-Policy": {g.Policy}}
+	if r.URL.Query().Has("isolated") {
+		// The provider's files come without credentials then, which they do
+		// not need. A frame of the provider's own cannot come at all.
+		fields[embedderPolicy] = []string{"credentialless"}
+	}
 	cleared, reason := g.peekClearance(r)
-	g.writePage(w, r, http.StatusOK, http.Header{"Captcha-Policy": {g.Policy}}, browser.Data{Cleared: cleared, Reason: reason})
+	g.writePage(w, r, http.StatusOK, fields, browser.Data{Cleared: cleared, Reason: reason})
 }
 
 // ScriptURL and FramePath are what captcha_inject puts into pages: the URL of

@@ -143,6 +143,10 @@ func (g *Gate) writePage(w http.ResponseWriter, r *http.Request, status int, fie
 			page, _ = builtIn.Render(data) // which the tests do with all kinds of data
 		}
 	}
+	isolation := fields[embedderPolicy]
 	browser.SetHeader(fields, browser.CSP(data.Nonce, g.challenger.Sources()))
+	if isolation != nil {
+		fields[embedderPolicy] = isolation
+	}
 	answer(w, status, fields, page)
 }
