@@ -108,7 +108,7 @@ type Captcha struct {
 	PageTemplate string `json:"page_template,omitempty"`
 
 	// The path under which the policy's endpoints are: `challenge`,
-	// `verify`, `page` and `captcha.js`. Requests under it that reach a captcha
+	// `verify`, `page`, `needed` and our scripts. Requests under it that reach a captcha
 	// handler are answered by it and never forwarded, whatever they match.
 	// Inside a handler that matches paths, such as `handle /app/*`, it must be
 	// one of them. Default: `/.captcha/` and the policy's name.

@@ -58,8 +58,11 @@ func TestWhoMayAskTheEndpoints(t *testing.T) {
 		{"HEAD", "verify", "", 405},
 		{"POST", "verify", "cross-site", 403},
 		{"POST", "verify", "none", 403},
-		{"GET", "captcha.js", "cross-site", 200},
-		{"POST", "captcha.js", "", 405},
+		{"GET", "page-0.js", "cross-site", 200},
+		{"POST", "inject-0.js", "", 405},
+		{"GET", "captcha.js", "", 404},
+		{"GET", "other-0.js", "", 404},
+		{"GET", "inject-0", "", 404},
 		{"GET", "Challenge", "", 404},
 		{"GET", "challenge.json", "", 404},
 	} {
@@ -94,7 +97,7 @@ func TestEndpointsForClearancesNeedThem(t *testing.T) {
 	for _, c := range []struct {
 		method, endpoint string
 		status           int
-	}{{"GET", "challenge", 200}, {"POST", "verify", 404}, {"GET", "verify", 404}, {"GET", "page", 404}, {"GET", "captcha.js", 200}} {
+	}{{"GET", "challenge", 200}, {"POST", "verify", 404}, {"GET", "verify", 404}, {"GET", "page", 404}, {"GET", "needed", 404}, {"GET", "page-0.js", 200}} {
 		if a := g.At(c.method, c.endpoint, ""); a.StatusCode != c.status {
 			t.Errorf("%s %s: status %d, want %d", c.method, c.endpoint, a.StatusCode, c.status)
 		}
@@ -235,7 +238,7 @@ func TestARefusedChallengeIsSeen(t *testing.T) {
 func TestEndpointsDoNotWaitForBodiesTheyDoNotRead(t *testing.T) {
 	g := harness.BrowserGate(t, harness.GeeTestV4)
 	for _, head := range []string{
-		"GET /.captcha/default/challenge", "GET /.captcha/default/page", "GET /.captcha/default/captcha.js",
+		"GET /.captcha/default/challenge", "GET /.captcha/default/page", "GET /.captcha/default/page-0.js",
 		"PUT /.captcha/default/challenge", "POST /.captcha/default/verify", "GET /.captcha/default/x",
 	} {
 		// RawRequest sends none of the body and waits for the status.

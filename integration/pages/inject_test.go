@@ -47,7 +47,7 @@ func TestInjectPutsTheScriptIntoPages(t *testing.T) {
 	navigate := []string{"Accept", "text/html", "Sec-Fetch-Mode", "navigate"}
 	a := harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/page", "", navigate...))
 	script, _, ok := strings.Cut(strings.TrimPrefix(a.Text[strings.Index(a.Text, "<script"):], `<script src="`), `"`)
-	if !ok || !strings.HasPrefix(script, "/app/captcha/captcha.js?v=") {
+	if !ok || !strings.HasPrefix(script, "/app/captcha/inject-") {
 		t.Fatalf("no script in %s", a.Text)
 	}
 	for _, want := range []string{`data-policy="login"`, `data-captcha="inject"`, `data-forms="form.login, [data-x=&#34;y&#34;]"`, `integrity="sha256-`} {
@@ -60,7 +60,7 @@ func TestInjectPutsTheScriptIntoPages(t *testing.T) {
 		!strings.HasPrefix(served.Header.Get("Content-Type"), "text/javascript") {
 		t.Errorf("the script: %d %v", served.StatusCode, served.Header)
 	}
-	if stale := harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/app/captcha/captcha.js?v=0", "")); stale.Header.Get("Cache-Control") != "no-store" || stale.Text != served.Text {
+	if stale := harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/app/captcha/inject-0.js", "")); stale.Header.Get("Cache-Control") != "no-store" || stale.Text != served.Text {
 		t.Errorf("another version: %v", stale.Header)
 	}
 	if a := harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/elsewhere", "", navigate...)); a.Text != page {

@@ -17,18 +17,19 @@ import (
 	"strings"
 )
 
-// Script is one of the scripts that are served as captcha.js. They are apart
-// because the challenge page is also for browsers that are too old for what
-// the one in the application's pages is written in.
+// Script is one of the scripts that are served. They are apart because the
+// challenge page is also for browsers that are too old for what the one in the
+// application's pages is written in.
 type Script struct {
+	// Name is what the script is served as: its kind and a short hash of its
+	// content, so that it changes whenever the script does. No name of ours
+	// is captcha.js, which a provider's script would take for its own.
+	Name string
+
 	Content []byte
 
 	// Gzipped is the content as the coding gzip has it.
 	Gzipped []byte
-
-	// Hash is a short hash of the content. It is in the script's URL, so that
-	// the URL changes whenever the script does.
-	Hash string
 
 	// Integrity is the content's hash as the integrity attribute wants it.
 	Integrity string
@@ -43,16 +44,16 @@ var inject []byte
 // PageScript runs on the challenge page and InjectedScript in the
 // application's pages.
 var (
-	PageScript     = newScript(widget)
-	InjectedScript = newScript(inject)
+	PageScript     = newScript("page", widget)
+	InjectedScript = newScript("inject", inject)
 )
 
-func newScript(content []byte) Script {
+func newScript(kind string, content []byte) Script {
 	digest := sha256.Sum256(content)
 	return Script{
+		Name:      kind + "-" + hex.EncodeToString(digest[:8]) + ".js",
 		Content:   content,
 		Gzipped:   gzipped(content),
-		Hash:      hex.EncodeToString(digest[:8]),
 		Integrity: "sha256-" + base64.StdEncoding.EncodeToString(digest[:]),
 	}
 }
@@ -65,6 +66,19 @@ func gzipped(content []byte) []byte {
 	w.Write(content)                                               //nolint:errcheck,gosec // a buffer takes all
 	w.Close()                                                      //nolint:errcheck,gosec // the same
 	return compressed.Bytes()
+}
+
+// ScriptNamed returns the script that is served under a name. It is current
+// unless the name has the hash of another version; there is none where the name
+// is of no kind of ours.
+func ScriptNamed(name string) (script Script, current, ok bool) {
+	for _, script := range []Script{PageScript, InjectedScript} {
+		kind, _, _ := strings.Cut(script.Name, "-")
+		if asked, _, found := strings.Cut(name, "-"); found && asked == kind && strings.HasSuffix(name, ".js") {
+			return script, name == script.Name, true
+		}
+	}
+	return Script{}, false, false
 }
 
 // Nonce returns a new random value of at least 128 bits for one answer.

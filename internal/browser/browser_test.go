@@ -43,12 +43,12 @@ func TestScriptsAreNamedByTheirContent(t *testing.T) {
 		if want := "sha256-" + base64.StdEncoding.EncodeToString(sum[:]); script.Integrity != want || !bytes.Equal(script.Content, content) {
 			t.Errorf("%s: got integrity %s, want %s", name, script.Integrity, want)
 		}
-		if !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(script.Hash) {
-			t.Errorf("%s: got hash %q, want one that needs no escaping in a URL", name, script.Hash)
+		if !regexp.MustCompile(`^(page|inject)-[0-9a-f]{16}\.js$`).MatchString(script.Name) {
+			t.Errorf("%s: got the name %q, want one that needs no escaping in a URL", name, script.Name)
 		}
 	}
-	if PageScript.Hash == InjectedScript.Hash {
-		t.Error("the scripts have the same hash")
+	if PageScript.Name == InjectedScript.Name {
+		t.Error("the scripts have the same name")
 	}
 }
 

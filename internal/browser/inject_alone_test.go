@@ -5,6 +5,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/caddycaptcha/caddycaptcha/internal/browser"
 	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"
 )
 
@@ -48,7 +49,7 @@ var formsLeftAlone = []struct {
 	{name: "script URL", body: `<form method="post" action="javascript:note('ran'); void 0"><button id="go">Go</button></form>`, act: func(p *person) {
 		p.do(click("#go"), browsertest.Await("sessionStorage.notes"))
 	}},
-	{name: "sandboxed frame", sends: true, body: `<iframe sandbox="allow-scripts allow-forms" srcdoc="&lt;script src='/.captcha/login/captcha.js' data-captcha='inject' data-policy='login' data-forms='form'&gt;&lt;/script&gt;
+	{name: "sandboxed frame", sends: true, body: `<iframe sandbox="allow-scripts allow-forms" srcdoc="&lt;script src='/.captcha/login/` + browser.InjectedScript.Name + `' data-captcha='inject' data-policy='login' data-forms='form'&gt;&lt;/script&gt;
 		&lt;form method=post action=/open&gt;&lt;/form&gt;&lt;script&gt;document.forms[0].submit()&lt;/script&gt;"></iframe>`, act: runs("")},
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/chromedp"
 
+	"github.com/caddycaptcha/caddycaptcha/internal/browser"
 	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"
 )
 
@@ -72,12 +73,12 @@ func TestThePageDoesNotHearTheFrame(t *testing.T) {
 	expectEqual(t, "heard by the page", notes(t, ctx), "")
 }
 
-// The policy lets in our script, by its path, and our frame; nothing else.
-const strictCSP = "default-src 'none'; script-src 'nonce-app' {origin}/.captcha/login/captcha.js; frame-src {origin}/.captcha/login/page; connect-src 'self'; form-action 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
+// The policy lets in our script, by its hash, and our frame; nothing else.
+const strictCSP = "default-src 'none'; script-src 'nonce-app' {script}; frame-src {origin}/.captcha/login/page; connect-src 'self'; form-action 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 func TestStrictPageNeedsNoMoreThanScriptAndFrame(t *testing.T) {
 	g := serveApp(t, &gated{policies: []string{"login"}, body: loginForm}).start()
-	g.csp = strings.ReplaceAll(strictCSP, "{origin}", g.server.URL)
+	g.csp = strings.NewReplacer("{origin}", g.server.URL, "{script}", "'"+browser.InjectedScript.Integrity+"'").Replace(strictCSP)
 	ctx := g.open(t, click("#go"), g.solve(1), browsertest.Await("document.title === 'received'"))
 	expectNoProblems(t, ctx)
 }

@@ -105,7 +105,7 @@ func (g *gated) serveEndpoint(w http.ResponseWriter, r *http.Request, policy, en
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch endpoint {
-	case "captcha.js":
+	case browser.InjectedScript.Name:
 		w.Header().Set("Content-Type", "text/javascript")
 		_, _ = w.Write(browser.InjectedScript.Content)
 	case "page":
@@ -180,8 +180,8 @@ func (g *gated) servePage(w http.ResponseWriter) {
 		if forms == "" {
 			forms = "form[method=post]"
 		}
-		_, _ = fmt.Fprintf(w, `<script src="/.captcha/%s/captcha.js?v=%s" integrity="%s" data-captcha="inject" data-policy="%[1]s" data-forms="%[4]s"></script>`,
-			policy, browser.InjectedScript.Hash, browser.InjectedScript.Integrity, html.EscapeString(forms))
+		_, _ = fmt.Fprintf(w, `<script src="/.captcha/%s/%s" integrity="%s" data-captcha="inject" data-policy="%[1]s" data-forms="%[4]s"></script>`,
+			policy, browser.InjectedScript.Name, browser.InjectedScript.Integrity, html.EscapeString(forms))
 	}
 	_, _ = io.WriteString(w, `<script nonce="app">
 		const note = (...words) => { sessionStorage.notes = (sessionStorage.notes ?? "") + words.join(" ") + "\n" };

@@ -44,7 +44,7 @@ type Data struct {
 }
 
 // Script returns the URL of the script that the page must load.
-func (d Data) Script() string { return d.Base + "/captcha.js?v=" + PageScript.Hash }
+func (d Data) Script() string { return d.Base + "/" + PageScript.Name }
 
 // Integrity returns the value of that script element's integrity attribute.
 func (d Data) Integrity() string { return PageScript.Integrity }
@@ -94,7 +94,7 @@ var required = []struct{ text, what string }{
 	{`data-captcha="page"`, `a script element with src="{{.Script}}", integrity="{{.Integrity}}", nonce="{{.Nonce}}", data-captcha="page" and data-settings="{{.Settings}}"`},
 	{`data-settings="{&#34;`, `the attribute data-settings="{{.Settings}}" of the script element`},
 	{`nonce="trial-nonce"`, `the attribute nonce="{{.Nonce}}" of the script element`},
-	{`src="/trial-base/captcha.js?v=`, `the attribute src="{{.Script}}" of the script element`},
+	{`src="/trial-base/page-`, `the attribute src="{{.Script}}" of the script element`},
 	{`id="captcha-widget"`, `an element with id="captcha-widget", for the provider's widget`},
 	{`id="captcha-status"`, `an element with id="captcha-status", for what the page has to say`},
 	{`id="captcha-button"`, `a button with id="captcha-button"`},

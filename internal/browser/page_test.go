@@ -111,7 +111,7 @@ func TestPageEscapesItsData(t *testing.T) {
 
 func TestPageLoadsNothingButTheScript(t *testing.T) {
 	page := render(t, Data{Lang: "en", Nonce: "N", Base: "/b"})
-	if got := regexp.MustCompile(`(?:src|href|url\(|action)=?"?([^" )]*)`).FindAllString(page, -1); len(got) != 1 || !strings.HasPrefix(got[0], `src="/b/captcha.js?v=`) {
+	if got := regexp.MustCompile(`(?:src|href|url\(|action)=?"?([^" )]*)`).FindAllString(page, -1); len(got) != 1 || !strings.HasPrefix(got[0], `src="/b/page-`) {
 		t.Errorf("got %q, want one script", got)
 	}
 	if strings.Contains(page, "://") || regexp.MustCompile(`\s(?:on\w+|style)=`).MatchString(page) {
@@ -151,7 +151,7 @@ func TestBrokenTemplates(t *testing.T) {
 		"empty":            {"", "own.html: the page lacks a script element"},
 		"no settings":      {strings.Replace(minimal, "data-settings", "data-setting", 1), "the attribute data-settings"},
 		"no nonce":         {strings.Replace(minimal, "{{.Nonce}}", "", 1), "the attribute nonce"},
-		"no src":           {strings.Replace(minimal, "{{.Script}}", "/captcha.js", 1), "the attribute src"},
+		"no src":           {strings.Replace(minimal, "{{.Script}}", "/other.js", 1), "the attribute src"},
 		"no widget":        {strings.Replace(minimal, "captcha-widget", "widget", 1), `id="captcha-widget"`},
 		"no status":        {strings.Replace(minimal, "captcha-status", "status", 1), `id="captcha-status"`},
 		"in one language":  {minimal + `{{if eq .Lang "zh-CN"}}{{index .Text 1}}{{end}}`, "own.html"},

@@ -212,6 +212,10 @@
         clearTimeout(timer);
         resolve();
       };
+      // Tencent's script takes the first one with "captcha.js" in its URL for
+      // its own, unless one has this id. Rocket Loader would run it late.
+      loader.id = "CaptchaScript";
+      loader.dataset.cfasync = "false";
       loader.src = url;
       document.head.append(loader);
     });

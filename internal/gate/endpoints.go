@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,11 +20,10 @@ import (
 
 // The endpoints under a policy's base path.
 const (
-	endpointChallenge = "challenge"  // what the widget needs
-	endpointVerify    = "verify"     // a proof for a clearance
-	endpointPage      = "page"       // the challenge page, for the dialog in an application's page
-	endpointNeeded    = "needed"     // what a submission will need
-	endpointScript    = "captcha.js" // our script
+	endpointChallenge = "challenge" // what the widget needs
+	endpointVerify    = "verify"    // a proof for a clearance
+	endpointPage      = "page"      // the challenge page, for the dialog in an application's page
+	endpointNeeded    = "needed"    // what a submission will need
 )
 
 // endpoint is what stands under one name.
@@ -52,13 +52,19 @@ var endpoints = map[string]endpoint{
 	endpointVerify:    {methods: writes, serve: (*Gate).serveVerify, needsClearance: true},
 	endpointPage:      {methods: reads, serve: (*Gate).servePage, needsClearance: true},
 	endpointNeeded:    {methods: writes, serve: (*Gate).serveNeeded, needsClearance: true},
-	endpointScript:    {methods: reads, serve: (*Gate).serveScript, public: true},
 }
+
+// scripts is what stands under the names of our scripts, which change with
+// them.
+var scripts = endpoint{methods: reads, serve: (*Gate).serveScript, public: true}
 
 // ServeEndpoint answers a request under the base path. Nothing there is ever
 // forwarded.
 func (g *Gate) ServeEndpoint(w http.ResponseWriter, r *http.Request, name string) {
 	e, ok := endpoints[name]
+	if _, _, isScript := browser.ScriptNamed(name); isScript {
+		e, ok = scripts, true
+	}
 	closeUnread(w.Header(), r, name != endpointVerify && name != endpointNeeded && r.ContentLength != 0)
 	switch {
 	case !ok, e.needsClearance && g.issuer == nil, e.needsWidget && g.challenger == nil:
@@ -75,16 +81,12 @@ func (g *Gate) ServeEndpoint(w http.ResponseWriter, r *http.Request, name string
 	}
 }
 
-// serveScript serves the script whose hash is in the URL, which makes it
-// cacheable for ever. Without the right one it is the current script for the
-// application's pages, for once.
+// serveScript serves a script, by a name that makes it cacheable for ever.
+// Under that of another version it is the current one, for once.
 func (g *Gate) serveScript(w http.ResponseWriter, r *http.Request) {
-	script, cache := browser.InjectedScript, noStore
-	switch r.URL.Query().Get("v") {
-	case browser.PageScript.Hash:
-		script = browser.PageScript
-		fallthrough
-	case browser.InjectedScript.Hash:
+	script, current, _ := browser.ScriptNamed(path.Base(request.Original(r).URL.Path))
+	cache := noStore
+	if current {
 		cache = "public, max-age=31536000, immutable"
 	}
 	fields := http.Header{
@@ -188,7 +190,7 @@ func (g *Gate) servePage(w http.ResponseWriter, r *http.Request) {
 // the script for the application's pages, and the path of the page that the
 // script frames.
 func (g *Gate) ScriptURL() string {
-	return g.BasePath + "/" + endpointScript + "?v=" + browser.InjectedScript.Hash
+	return g.BasePath + "/" + browser.InjectedScript.Name
 }
 
 // FramePath is the path of the page that the script frames.
