@@ -36,13 +36,14 @@ func (i *Issuer) IsCookie(name string) bool {
 // decides nothing on the server. A clearance that is good for a number of
 // requests has none, as nobody could say when it is used up.
 func (i *Issuer) Hint(beside *http.Cookie) *http.Cookie {
-	hint := i.NoHint(beside.Secure)
+	hint := i.NoHint(beside.Secure) //nolint:gosec // as secure as the clearance; scripts have to see it
 	hint.Value, hint.MaxAge = "1", beside.MaxAge
 	return hint
 }
 
 // NoHint returns the cookie that removes the hint.
 func (i *Issuer) NoHint(secure bool) *http.Cookie {
+	//nolint:gosec // it says nothing, and scripts have to see it
 	return &http.Cookie{Name: i.names.hint, Path: "/", MaxAge: -1, Secure: secure, SameSite: http.SameSiteLaxMode}
 }
 
