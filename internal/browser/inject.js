@@ -556,8 +556,10 @@
   }
 
   // An XMLHttpRequest makes the refused call and its repetition; the page does
-  // not get the events of the former. A synchronous call cannot wait and is
-  // left alone.
+  // not get the events of the former, but for the progress of its upload. That
+  // an upload has ended it hears when the answer's head shows which of the two
+  // counts, and at once where a hint says that the call will pass. A synchronous
+  // call cannot wait and is left alone.
   const { open, setRequestHeader, send, abort } = XMLHttpRequest.prototype;
   const eventTypes = ["readystatechange", "loadstart", "progress", "load", "error", "timeout", "abort", "loadend"];
   const calls = new WeakMap(); // XMLHttpRequest -> its call
@@ -582,7 +584,10 @@
     get() {
       const upload = uploadOf.call(this);
       if (!uploads.has(upload)) {
-        const listener = (event) => { if (calls.get(this)?.repeats) event.stopImmediatePropagation(); };
+        const listener = (event) => {
+          const call = calls.get(this);
+          if (call && isUploadHidden(call, event)) event.stopImmediatePropagation();
+        };
         uploads.set(upload, listener);
         for (const type of eventTypes) addEventListener.call(upload, type, listener);
       }
@@ -601,6 +606,8 @@
           counts: false, // a person waits for it
           policy: null, // what refused it, while it is hidden
           hidden: [], // the events the page did not get
+          ended: [], // of its upload
+          passes: false, // as far as hints say
           ours: false, // while we call open and send
           repeats: false,
         });
@@ -622,7 +629,10 @@
 
     send(body = null) {
       const call = calls.get(this);
-      if (call) call.counts = waits();
+      if (call) {
+        call.counts = waits();
+        call.passes = [...policies.values()].every(({ hinted }) => hinted);
+      }
       if (call && isOurs(call.url)) {
         call.body = copy(body);
       } else if (call) {
@@ -638,6 +648,7 @@
       const call = calls.get(this);
       if (call?.policy) {
         call.policy = null;
+        call.ended = []; // to the page it was under way
         // The browser takes a call that waits for the person as done, and
         // would not tell the page that it was aborted.
         if (this.readyState === XMLHttpRequest.DONE) start(this, call, "GET", src);
@@ -651,13 +662,36 @@
     if (call && isHidden(this, call, event)) event.stopImmediatePropagation();
   }
 
+  function isUploadHidden(call, event) {
+    if (!event.isTrusted) return false;
+    if (call.repeats && event.type === "loadstart") return true; // which the page has seen
+    if (call.passes || !["load", "loadend"].includes(event.type)) return false;
+    call.ended.push(event);
+    return true;
+  }
+
+  // Lets the page hear that the upload has ended.
+  function endUpload(xhr, call) {
+    const ended = call.ended.splice(0);
+    for (const event of ended) replay(uploadOf.call(xhr), event);
+  }
+
+  function replay(target, { type, lengthComputable, loaded, total }) {
+    dispatchEvent.call(target, new ProgressEvent(type, { lengthComputable, loaded, total }));
+  }
+
   function isHidden(xhr, call, event) {
     if (call.ours) return true;
+    if (!call.policy && ["error", "timeout", "abort"].includes(event.type)) endUpload(xhr, call);
     if (event.type === "readystatechange" && xhr.readyState === XMLHttpRequest.HEADERS_RECEIVED) {
       const { status, responseURL: url } = xhr;
       const policy = refusedBy(call, { status, url, header: (name) => xhr.getResponseHeader(name) });
-      if (policy && call.tried.may(policy)) call.policy = policy;
-      else if (call.counts) acted = now();
+      if (policy && call.tried.may(policy)) {
+        call.policy = policy;
+      } else {
+        endUpload(xhr, call);
+        if (call.counts) acted = now();
+      }
     }
     if (!call.policy) return false;
     if (["error", "timeout", "abort"].includes(event.type)) { // the refusal broke off
@@ -677,12 +711,14 @@
     call.policy = null;
     if (passed) {
       call.hidden = [];
+      call.ended = [];
       start(xhr, call, call.method, call.url, call.credentials, call.headers, call.body);
       return;
     }
+    endUpload(xhr, call);
     dispatchEvent.call(xhr, new Event("readystatechange"));
-    for (const { type, lengthComputable, loaded, total } of call.hidden) {
-      if (calls.get(xhr) === call) dispatchEvent.call(xhr, new ProgressEvent(type, { lengthComputable, loaded, total }));
+    for (const hidden of call.hidden) {
+      if (calls.get(xhr) === call) replay(xhr, hidden);
     }
   }
 

@@ -143,14 +143,14 @@ var otherCalls = []struct {
 	{
 		name: "XHR aborted while the dialog is open", script: `return xhr("POST", "/login", "a")`, pages: 1,
 		act:  func(g *gated) action { return chromedp.Steps(g.asked(1), js(`last.abort()`)) },
-		want: `readystatechange1 loadstart upload-loadstart upload-progress upload-load upload-loadend readystatechange4 abort loadend 0  null`,
+		want: `readystatechange1 loadstart upload-loadstart upload-progress readystatechange4 upload-abort upload-loadend abort loadend 0  null`,
 	},
 	{
 		name: "XHR opened anew while the dialog is open", script: `return xhr("POST", "/login", "a")`, pages: 1, received: 1,
 		act: func(g *gated) action {
 			return chromedp.Steps(g.asked(1), js(`last.open("GET", "/open")`), g.solve(1), browsertest.Await("!("+shown+")"), js(`last.send()`))
 		},
-		want: `readystatechange1 loadstart upload-loadstart upload-progress upload-load upload-loadend readystatechange1 loadstart readystatechange2 readystatechange3 progress readystatechange4 load loadend 200 <title>received</title>GET 0 null`,
+		want: `readystatechange1 loadstart upload-loadstart upload-progress readystatechange1 loadstart readystatechange2 readystatechange3 progress readystatechange4 load loadend 200 <title>received</title>GET 0 null`,
 	},
 	{name: "synchronous XHR", script: `const x = new XMLHttpRequest(); x.open("GET", "/login", false); x.send(); return [x.status, x.getResponseHeader("Captcha-Outcome")]`, want: "403,missing"},
 	{

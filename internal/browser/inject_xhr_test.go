@@ -1,11 +1,16 @@
 package browser_test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"
+)
 
 // xhr makes a call and returns the events that the page sees.
 const xhrWords = `<script>
 	const watch = (x, log, done) => {
-		const add = (name) => { if (log.at(-1) !== name || name !== "progress") log.push(name) };
+		const add = (name) => { if (log.at(-1) !== name || !name.endsWith("progress")) log.push(name) };
 		for (const type of ["loadstart", "progress", "load", "error", "timeout", "abort", "loadend"]) {
 			x.upload.addEventListener(type, () => add("upload-" + type));
 			x.addEventListener(type, () => add(type));
@@ -66,4 +71,22 @@ func TestRefusedXMLHttpRequestIsRepeatedUnseen(t *testing.T) {
 	for _, test := range xhrs {
 		t.Run(test.name, func(t *testing.T) { playCall(t, (*gated).startTLS, test.captchas, test.script) })
 	}
+}
+
+// TestUploadsShowTheirProgress, to the end, of the call that counts: also when
+// the gate has refused a first one.
+func TestUploadsShowTheirProgress(t *testing.T) {
+	playCall(t, (*gated).startTLS, 1, `const x = new XMLHttpRequest(); let last; const log = []; const size = 4 << 20;
+		x.upload.onprogress = ({ loaded, total, lengthComputable }) => { last = [loaded === total, total === size, lengthComputable] };
+		for (const type of ["loadstart", "load", "loadend"]) x.upload.addEventListener(type, ({ loaded }) => log.push(type, loaded === size, String(last)));
+		x.onreadystatechange = () => log.push(x.readyState);
+		return new Promise((done) => { x.onload = () => done(log.concat(x.status, x.responseText)); x.open("POST", "/login"); x.send(new Blob([new Uint8Array(size)])) })`)
+}
+
+// TestAnUploadThatIsGivenUpHasEnded, too.
+func TestAnUploadThatIsGivenUpHasEnded(t *testing.T) {
+	g := serveApp(t, &gated{policies: []string{"login"}, body: words + xhrWords}).startTLS()
+	ctx := g.open(t, run(`return xhr("POST", "/login", "a")`), g.giveUp(1), browsertest.Await("window.finished"))
+	expectEqual(t, "seen by the page", strings.TrimSpace(notes(t, ctx)),
+		`readystatechange1 loadstart upload-loadstart upload-progress upload-load upload-loadend readystatechange4 progress load loadend 403 {"outcome": "missing"} missing`)
 }
