@@ -99,6 +99,7 @@
     #asking = null;
     #prompt = null;
     #dismissed = false;
+    #waiting = 0; // calls and submissions
     #foreseen = new Map(); // method and URL -> what the gate says of them
 
     constructor(name, base, isolated) {
@@ -148,14 +149,24 @@
       this.forget();
       if (!this.#asking) {
         if (!waits && this.#dismissed) return Promise.resolve(false);
+        this.#waiting = 0;
         this.#asking = new Promise((done) => { this.#prompt = new Prompt(this, done); }).then((passed) => {
           this.#asking = null;
           this.#dismissed = !passed;
+          if (passed && !this.#waiting) new Note("late", []);
           return passed;
         });
       }
+      this.#waiting++;
       if (waits) this.#prompt.open();
       return this.#asking;
+    }
+
+    // The page has aborted a call, or its time was up, while a person solves.
+    // Nothing is sent for it then, and where nobody else waits the person has to
+    // know that.
+    givenUp() {
+      this.#waiting--;
     }
   }
 
@@ -169,9 +180,9 @@
   const remembered = 30000; // ms; how long a word of the gate's counts
 
   const texts = {
-    "zh-CN": { title: "安全验证", close: "关闭", note: "此页面的部分内容需要安全验证。", open: "开始验证" },
-    "zh-TW": { title: "安全驗證", close: "關閉", note: "此頁面的部分內容需要安全驗證。", open: "開始驗證" },
-    en: { title: "Security check", close: "Close", note: "Part of this page needs a security check.", open: "Check now" },
+    "zh-CN": { title: "安全验证", close: "关闭", note: "此页面的部分内容需要安全验证。", open: "开始验证", late: "您已通过验证，但页面没有等待结果。请重新提交。" },
+    "zh-TW": { title: "安全驗證", close: "關閉", note: "此頁面的部分內容需要安全驗證。", open: "開始驗證", late: "您已通過驗證，但頁面沒有等待結果。請重新送出。" },
+    en: { title: "Security check", close: "Close", note: "Part of this page needs a security check.", open: "Check now", late: "You have passed the check, but the page did not wait for it. Send your request again." },
   };
 
   function language() {
@@ -180,25 +191,26 @@
     return /hant|-(tw|hk|mo)\b/i.test(tag) ? "zh-TW" : "zh-CN";
   }
 
-  // A Note offers the dialog without taking the focus or a key.
+  // A Note says something without taking the focus or a key. Its buttons are
+  // pairs of a text's name and what to do; the last one closes it.
   class Note {
     #host = document.createElement("div");
 
-    constructor(open, dismiss) {
+    constructor(name, buttons, dismissed = () => {}) {
       const text = texts[language()];
       const box = document.createElement("div");
       box.setAttribute("role", "status");
-      box.textContent = text.note;
+      box.textContent = text[name];
       Object.assign(box.style, {
         position: "fixed", bottom: "16px", insetInlineEnd: "16px", zIndex: "2147483647", display: "flex", alignItems: "center", gap: "8px",
         maxWidth: "min(360px, calc(100vw - 32px))", boxSizing: "border-box", padding: "8px 8px 8px 16px", borderRadius: "10px",
         background: "#1b1f27", color: "#fff", font: "15px/1.4 system-ui, sans-serif", boxShadow: "0 8px 30px rgb(0 0 0 / 30%)",
       });
-      for (const [label, name, run] of [[text.open, text.open, open], ["×", text.close, dismiss]]) {
+      for (const [label, run] of [...buttons, ["close", dismissed]]) {
         const button = document.createElement("button");
         button.type = "button";
-        button.textContent = label;
-        button.setAttribute("aria-label", name);
+        button.textContent = label === "close" ? "×" : text[label];
+        button.setAttribute("aria-label", text[label]);
         Object.assign(button.style, {
           flex: "none", minWidth: "44px", minHeight: "44px", padding: "0 12px", border: "0", borderRadius: "8px",
           background: "#fff", color: "#1b1f27", font: "inherit", cursor: "pointer",
@@ -231,7 +243,7 @@
       this.#policy = policy;
       this.#done = done;
       queueMicrotask(() => {
-        if (!this.#opened) this.#note = new Note(() => this.open(), () => done(false));
+        if (!this.#opened) this.#note = new Note("note", [["open", () => this.open()]], () => done(false));
       });
     }
 
@@ -325,7 +337,7 @@
 
     #show(focus) {
       if (types() && !this.#dialog.open) { // the keys are the page's
-        this.#note ??= new Note(() => this.#show(focus), () => this.end(false));
+        this.#note ??= new Note("note", [["open", () => this.#show(focus)]], () => this.end(false));
         return;
       }
       this.#note?.remove();
@@ -524,7 +536,7 @@
         const response = await fetch(request);
         const { status, url, headers } = response;
         const policy = refusedBy(request, { status, url, header: (name) => headers.get(name) });
-        if (!policy || !tried.may(policy) || !(await unlessAborted(request.signal, policy.cleared(counts)))) {
+        if (!policy || !tried.may(policy) || !(await unlessAborted(request.signal, policy, policy.cleared(counts)))) {
           if (counts) acted = now();
           return response;
         }
@@ -546,9 +558,12 @@
     }
   }
 
-  function unlessAborted(signal, promise) {
+  function unlessAborted(signal, policy, promise) {
     return new Promise((done, fail) => {
-      const stop = () => fail(signal.reason);
+      const stop = () => {
+        policy.givenUp();
+        fail(signal.reason);
+      };
       if (signal.aborted) stop();
       signal.addEventListener("abort", stop);
       promise.then(done).finally(() => signal.removeEventListener("abort", stop));
@@ -647,6 +662,7 @@
     abort() {
       const call = calls.get(this);
       if (call?.policy) {
+        call.policy.givenUp();
         call.policy = null;
         call.ended = []; // to the page it was under way
         // The browser takes a call that waits for the person as done, and

@@ -67,3 +67,25 @@ func TestANoteOpensTheDialog(t *testing.T) {
 	do(t, ctx, chromedp.KeyEvent(kb.Enter), g.solve(1), g.receives(1))
 	expectNoProblems(t, ctx)
 }
+
+// TestWhoDidNotWaitIsToldSo: a call that the page has aborted meanwhile, by
+// hand or by a limit of its own, is not made again when the captcha is solved.
+func TestWhoDidNotWaitIsToldSo(t *testing.T) {
+	for name, script := range map[string]string{
+		"fetch": `const waiting = new AbortController(); window.give = () => waiting.abort(); fetch("/login", { method: "POST", signal: waiting.signal }).catch(({ name }) => note(name))`,
+		"XHR":   `const x = new XMLHttpRequest(); window.give = () => x.abort(); x.onabort = () => note("AbortError"); x.open("POST", "/login"); x.send("a")`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := serveApp(t, &gated{policies: []string{"login"}, body: `<button id="call">Call</button><script>call.onclick = () => { ` + script + ` }</script>`}).start()
+			ctx := g.open(t, click("#call"), g.asked(1), js("give(), 0"), g.solve(1), browsertest.Await(noted))
+			if got := accessibleNames(t, ctx); !strings.Contains(got, "You have passed the check, but the page did not wait") {
+				t.Errorf("got %s, want to be told", got)
+			}
+			if got := g.requests(); len(got) != 0 {
+				t.Errorf("received %q, want nothing", got)
+			}
+			expectEqual(t, "seen by the page", notes(t, ctx), "AbortError\n")
+			do(t, ctx, click("#call"), g.receives(1))
+		})
+	}
+}
