@@ -471,7 +471,7 @@
   // event and may cancel it in ways that leave no trace if we have canceled it
   // before. So the page gets an event of its own, once, and the browser's goes
   // no further.
-  window.addEventListener("submit", (event) => {
+  function submitted(event) {
     const { target: form, submitter } = event;
     // An event made by the page submits nothing.
     if (!event.isTrusted || event.defaultPrevented || !mustWait(form, submitter)) return;
@@ -483,7 +483,48 @@
     const waits = mustWait(form, submitter); // the page may have changed the form
     if (waits) hold(form, take(form, submitter));
     else release(take(form, submitter));
-  }, true);
+  }
+
+  // What a person touches may soon be submitted. A shadow root that was made
+  // with the document shows itself here.
+  function touched(event) {
+    const path = event.composedPath();
+    for (const node of path) if (node instanceof ShadowRoot) watch(node);
+    const form = path[0] instanceof Element && closest.call(path[0], "form");
+    if (!form) return;
+    const submission = address(form, null);
+    for (const policy of concerns(form, submission)) policy.foresee(submission);
+  }
+
+  // A submission in a shadow root is seen in there alone.
+  const watched = new WeakSet();
+
+  function watch(root) {
+    if (watched.has(root)) return;
+    watched.add(root);
+    addEventListener.call(root, "submit", submitted, true);
+    for (const type of ["focusin", "pointerdown", "input"]) addEventListener.call(root, type, touched, { capture: true, passive: true });
+  }
+
+  watch(window);
+  const { attachShadow } = Element.prototype;
+  Object.assign(Element.prototype, {
+    // eslint-disable-next-line no-unused-vars -- the page may look at its length
+    attachShadow(init) {
+      const root = attachShadow.apply(this, /** @type {any} */ (arguments));
+      watch(root);
+      return root;
+    },
+  });
+  document.addEventListener("DOMContentLoaded", () => watchIn(document), { once: true });
+
+  function watchIn(root) {
+    for (const { shadowRoot } of root.querySelectorAll("*")) {
+      if (!shadowRoot) continue;
+      watch(shadowRoot);
+      watchIn(shadowRoot);
+    }
+  }
 
   window.addEventListener("formdata", (event) => {
     if (event.target !== released?.form) return;
@@ -493,17 +534,6 @@
     for (const name of new Set(data.keys())) data.delete(name);
     for (const [name, value] of released.entries) data.append(name, name === "_charset_" ? charset ?? value : value);
   }, true);
-
-  // What a person touches may soon be submitted.
-  for (const type of ["focusin", "pointerdown", "input"]) {
-    window.addEventListener(type, (event) => {
-      const touched = event.composedPath()[0];
-      const form = touched instanceof Element && closest.call(touched, "form");
-      if (!form) return;
-      const submission = address(form, null);
-      for (const policy of concerns(form, submission)) policy.foresee(submission);
-    }, { capture: true, passive: true });
-  }
 
   Object.assign(HTMLFormElement.prototype, {
     submit() {
