@@ -8,7 +8,7 @@ import (
 	"compress/gzip"
 	"crypto/rand"
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/base64"
 	"encoding/hex"
 	"maps"
@@ -38,14 +38,27 @@ type Script struct {
 //go:embed widget.js
 var widget []byte
 
-//go:embed inject.js
-var inject []byte
+// inject holds the parts of one script, which stand in one function: they are
+// put together in the order of their names.
+//
+//go:embed inject/*.js
+var inject embed.FS
+
+func joined(files embed.FS, dir string) []byte {
+	entries, _ := files.ReadDir(dir) // what is embedded is there
+	var parts [][]byte
+	for _, entry := range entries {
+		part, _ := files.ReadFile(dir + "/" + entry.Name())
+		parts = append(parts, part)
+	}
+	return bytes.Join(parts, []byte("\n"))
+}
 
 // PageScript runs on the challenge page and InjectedScript in the
 // application's pages.
 var (
 	PageScript     = newScript("page", widget)
-	InjectedScript = newScript("inject", inject)
+	InjectedScript = newScript("inject", joined(inject, "inject"))
 )
 
 func newScript(kind string, content []byte) Script {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -34,10 +35,21 @@ func TestScriptsAreSmall(t *testing.T) {
 }
 
 func TestScriptsAreNamedByTheirContent(t *testing.T) {
-	for name, script := range map[string]Script{"widget.js": PageScript, "inject.js": InjectedScript} {
-		content, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
+	for pattern, script := range map[string]Script{"widget.js": PageScript, "inject/*.js": InjectedScript} {
+		content, name := []byte(nil), pattern
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no files %s: %v", pattern, err)
+		}
+		for n, file := range files {
+			part, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n > 0 {
+				content = append(content, '\n')
+			}
+			content = append(content, part...)
 		}
 		sum := sha256.Sum256(content)
 		if want := "sha256-" + base64.StdEncoding.EncodeToString(sum[:]); script.Integrity != want || !bytes.Equal(script.Content, content) {

@@ -2,10 +2,10 @@ import js from "@eslint/js";
 import globals from "globals";
 
 export default [
-  { ignores: ["testdata/", "node_modules/"] },
+  { ignores: ["testdata/", "node_modules/", "inject/"] },
   js.configs.recommended,
   {
-    files: ["*.js"],
+    files: ["*.js", "build/*.js"],
     languageOptions: {
       // The challenge page also works in browsers of 2018.
       ecmaVersion: 2017,
@@ -18,7 +18,7 @@ export default [
     },
   },
   {
-    files: ["inject.js"],
+    files: ["build/inject.js"],
     languageOptions: { ecmaVersion: 2022 },
   },
 ];

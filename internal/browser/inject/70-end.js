@@ -1,0 +1,2 @@
+  protect(src, element.dataset);
+})();
