@@ -41,7 +41,7 @@ func TestFieldsOfTheApplication(t *testing.T) {
 			g.Want(send("/.captcha/default/verify"), 400, "malformed")
 
 			cookie := harness.Send(t, harness.NewRequest(t, "POST", g.URL+"/.captcha/default/verify", g.Proof(c.provider).Encode(), "Content-Type", harness.FormType)).Cookies()
-			if len(cookie) != 1 {
+			if len(cookie) == 0 {
 				t.Fatalf("verify gives %d cookies", len(cookie))
 			}
 			g.WantPassed(send("/login", "Cookie", cookie[0].Name+"="+cookie[0].Value))
