@@ -135,21 +135,50 @@ func TestOneGlobalThatNobodySees(t *testing.T) {
 		&& document.documentElement.children.length === 2`))
 }
 
+// The frame speaks the person's language, and tells the words for what is
+// around it.
 func TestLanguages(t *testing.T) {
-	for _, test := range []struct{ page, browser, want string }{
-		{"zh-CN", "en", "安全验证"},
-		{"zh-Hant", "en", "安全驗證"},
-		{"en-GB", "zh-CN", "Security check"},
-		{"fr", "de,zh-TW,en", "安全驗證"},
-		{"", "fr", "Security check"},
+	for _, test := range []struct{ language, dialog, button string }{
+		{"de", "dialog Prüfung\n", "button Jetzt prüfen\n"},
+		{"en", "dialog Security check\n", "button Check now\n"},
 	} {
 		g := serveApp(t, &gated{policies: []string{"login"}, body: loginForm}).start()
 		ctx := browsertest.New(t)
-		do(t, ctx, browsertest.Emulate(browsertest.View{Language: test.browser}), chromedp.Navigate(g.server.URL+"/app"), js("document.documentElement.lang = '"+test.page+"'"), click("#go"), g.asked(1))
-		if got := accessibleNames(t, ctx); !strings.Contains(got, "dialog "+test.want+"\n") {
+		do(t, ctx, browsertest.Emulate(browsertest.View{Language: test.language}), chromedp.Navigate(g.server.URL+"/app"), js("fetch('/login'), 0"), browsertest.Await(noted))
+		if got := accessibleNames(t, ctx); !strings.Contains(got, test.button) {
+			t.Errorf("%v: got %s", test, got)
+		}
+		do(t, ctx, click("#go"), g.asked(1))
+		if got := accessibleNames(t, ctx); !strings.Contains(got, test.dialog) {
 			t.Errorf("%v: got %s", test, got)
 		}
 	}
+}
+
+// A page that has not learned to wait for a word is shown all the same.
+func TestAFrameThatShowsAtOnce(t *testing.T) {
+	g := serveApp(t, &gated{policies: []string{"login"}, mode: "wordless", body: loginForm}).start()
+	ctx := g.open(t, click("#go"), g.solve(1), browsertest.Await(answered))
+	expectNoProblems(t, ctx)
+}
+
+// Trying again takes a fresh frame, in the same dialog.
+func TestAFrameThatHasToStartAgain(t *testing.T) {
+	g := serveApp(t, &gated{policies: []string{"login"}, mode: "failing", body: loginForm}).start()
+	ctx := g.open(t, click("#go"), g.solve(1), g.solve(2), browsertest.Await(answered))
+	if got := g.count(&g.pages); got != 2 {
+		t.Errorf("%d documents, want 2", got)
+	}
+	expectNoProblems(t, ctx)
+}
+
+// A frame with nothing to see is not in the way.
+func TestAQuietFrameIsHidden(t *testing.T) {
+	g := serveApp(t, &gated{policies: []string{"login"}, mode: "quiet", body: loginForm}).start()
+	ctx := g.open(t, click("#go"), g.solve(1), browsertest.Await("!("+shown+") && document.activeElement === go"))
+	do(t, ctx, js("localStorage.show = 1"), g.asked(2), chromedp.KeyEvent("\x1b"), browsertest.Await("!("+shown+")"))
+	expectEqual(t, "received", g.requests(), []string{})
+	expectNoProblems(t, ctx)
 }
 
 // A frame whose color scheme is not the one of its document is painted opaque.

@@ -33,7 +33,23 @@
       console.error(`captcha_inject of policy ${name}: form ${error.message}`);
     }
   }
-  Object.defineProperty(window, mark, { value: Object.freeze({ protect }) });
+
+  // The script of the outermost document around this one that is ours and has
+  // it: in a small frame nobody could solve a captcha.
+  function outermost() {
+    let found = null;
+    try {
+      for (let frame = /** @type {Window} */ (self); frame !== frame.parent;) {
+        frame = frame.parent;
+        found = frame[mark] ?? found;
+      }
+    } catch { /* the rest is another origin's */ }
+    return found;
+  }
+
+  // Documents in frames share what is known of the person.
+  const attention = outermost()?.attention ?? { acted: -Infinity, typed: -Infinity, enter: null };
+  Object.defineProperty(window, mark, { value: Object.freeze({ protect, attention, policy: (name) => policies.get(name) }) });
 
   // What the page does to these later does not concern us. Methods are called
   // on the prototypes because a field named "matches" hides the form's own.

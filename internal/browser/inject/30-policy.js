@@ -5,10 +5,9 @@
   class Policy {
     selectors = new Set();
     #base;
-    #asking = null;
-    #prompt = null;
+    #dialog = null;
+    #answer; // of the dialog
     #dismissed = false;
-    #waiting = 0; // calls and submissions
     #foreseen = new Map(); // method and URL -> what the gate says of them
 
     constructor(name, base, isolated) {
@@ -45,43 +44,35 @@
       return asked.answer;
     }
 
-    // What was known may have changed.
-    forget() {
-      this.#foreseen.clear();
-    }
-
-    // Whether this browser has a clearance now. Calls at the same time share
-    // one dialog. It opens by itself only for who waits for it; for all else a
-    // note offers it, once: after a dismissal calls in the background fail in
-    // silence.
-    cleared(waits) {
-      this.forget();
-      if (!this.#asking) {
-        if (!waits && this.#dismissed) return Promise.resolve(false);
-        this.#waiting = 0;
-        this.#asking = new Promise((done) => { this.#prompt = new Prompt(this, done); }).then((passed) => {
-          this.#asking = null;
-          this.#dismissed = !passed;
-          if (passed && !this.#waiting) new Note("late", []);
-          return passed;
+    // Takes a seat at the dialog, which all who want a clearance at the same time
+    // share. It opens by itself only for who waits for it; to all else a note
+    // offers it, and after a dismissal calls in the background fail in silence.
+    // The answer is whether this browser has a clearance now; who gives up leaves.
+    join(waits) {
+      this.#foreseen.clear(); // what was known may have changed
+      const around = outermost()?.policy(this.name);
+      if (around) {
+        const seat = around.join(waits);
+        window.addEventListener("pagehide", seat.leave);
+        return seat;
+      }
+      if (!this.#dialog) {
+        if (!waits && this.#dismissed) return { answer: Promise.resolve(false), leave() {} };
+        this.#answer = new Promise((done) => { this.#dialog = new Dialog(this, done); }).then((passed) => {
+          this.#dialog = null;
+          if (passed !== undefined) this.#dismissed = !passed;
+          return Boolean(passed);
         });
       }
-      this.#waiting++;
-      if (waits) this.#prompt.open();
-      return this.#asking;
-    }
-
-    // The page has aborted a call, or its time was up, while a person solves.
-    // Nothing is sent for it then, and where nobody else waits the person has to
-    // know that.
-    givenUp() {
-      this.#waiting--;
+      return { answer: this.#answer, leave: this.#dialog.join(waits) };
     }
   }
 
+  // Whether this browser has a clearance of each of the policies, for a person
+  // who waits.
   async function cleared(needed) {
     for (const policy of needed) {
-      if (!(await policy.cleared(true))) return false;
+      if (!(await policy.join(true).answer)) return false;
     }
     return true;
   }

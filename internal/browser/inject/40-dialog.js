@@ -1,186 +1,257 @@
   // ---- The dialog ----
 
-  const dialogs = new Set();
-
-  const texts = {
-    "zh-CN": { title: "安全验证", close: "关闭", note: "此页面的部分内容需要安全验证。", open: "开始验证", late: "您已通过验证，但页面没有等待结果。请重新提交。" },
-    "zh-TW": { title: "安全驗證", close: "關閉", note: "此頁面的部分內容需要安全驗證。", open: "開始驗證", late: "您已通過驗證，但頁面沒有等待結果。請重新送出。" },
-    en: { title: "Security check", close: "Close", note: "Part of this page needs a security check.", open: "Check now", late: "You have passed the check, but the page did not wait for it. Send your request again." },
+  // What we show, in the person's language as soon as the frame has told it.
+  const text = {
+    title: "Security check",
+    close: "Close",
+    note: "Part of this page needs a security check.",
+    open: "Check now",
+    late: "You passed, but the page has stopped waiting. Please send it again.",
   };
 
-  function language() {
-    const tag = [document.documentElement.lang, ...navigator.languages].find((tag) => /^(zh|en)\b/i.test(tag));
-    if (!/^zh/i.test(tag)) return "en";
-    return /hant|-(tw|hk|mo)\b/i.test(tag) ? "zh-TW" : "zh-CN";
-  }
-
-  // A Note says something without taking the focus or a key. Its buttons are
-  // pairs of a text's name and what to do; the last one closes it.
-  class Note {
-    #host = document.createElement("div");
-
-    constructor(name, buttons, dismissed = () => {}) {
-      const text = texts[language()];
-      const box = document.createElement("div");
-      box.setAttribute("role", "status");
-      box.textContent = text[name];
-      Object.assign(box.style, {
-        position: "fixed", bottom: "16px", insetInlineEnd: "16px", zIndex: "2147483647", display: "flex", alignItems: "center", gap: "8px",
-        maxWidth: "min(360px, calc(100vw - 32px))", boxSizing: "border-box", padding: "8px 8px 8px 16px", borderRadius: "10px",
-        background: "#1b1f27", color: "#fff", font: "15px/1.4 system-ui, sans-serif", boxShadow: "0 8px 30px rgb(0 0 0 / 30%)",
-      });
-      for (const [label, run] of [...buttons, ["close", dismissed]]) {
-        const button = document.createElement("button");
-        button.type = "button";
-        button.textContent = label === "close" ? "×" : text[label];
-        button.setAttribute("aria-label", text[label]);
-        Object.assign(button.style, {
-          flex: "none", minWidth: "44px", minHeight: "44px", padding: "0 12px", border: "0", borderRadius: "8px",
-          background: "#fff", color: "#1b1f27", font: "inherit", cursor: "pointer",
-        });
-        button.addEventListener("click", () => {
-          this.remove();
-          acted = -Infinity; // it was ours
-          run();
-        });
-        box.append(button);
-      }
-      this.#host.style.cssText = "all: initial !important";
-      this.#host.attachShadow({ mode: "closed" }).append(box);
-      document.documentElement.append(this.#host);
-    }
-
-    remove() {
-      this.#host.remove();
-    }
-  }
-
-  // A Prompt is a note until somebody waits, and then a dialog.
-  class Prompt {
-    #policy;
-    #done;
-    #note = null;
-    #opened = false;
-
-    constructor(policy, done) {
-      this.#policy = policy;
-      this.#done = done;
-      queueMicrotask(() => {
-        if (!this.#opened) this.#note = new Note("note", [["open", () => this.open()]], () => done(false));
-      });
-    }
-
-    open() {
-      if (this.#opened) return;
-      this.#opened = true;
-      this.#note?.remove();
-      dialogs.add(new Dialog(this.#policy, this.#done));
-    }
-  }
-
-  // How long a frame may say nothing before the person gets to see it, with a
-  // way out: something is wrong with it.
+  // How long a frame may say nothing before the person gets to see it, with a way
+  // out: something is wrong with it.
   const silence = { loaded: 2000, loading: 10000 };
 
-  // A Dialog holds the frame in a shadow root, out of reach of the page's
-  // style sheets, and is styled by properties, which no policy for styles
-  // forbids. It has its size from the start, so that a widget can measure
-  // itself before it is shown.
+  const dialogs = new Set();
+  const hosts = new WeakSet(); // the elements that hold them
+
+  // A Dialog holds the frame in a shadow root, out of reach of the page's style
+  // sheets, and is styled by properties, which no policy for styles forbids. It
+  // has its size from the start, so that a widget can measure itself before it is
+  // shown. Until somebody waits for it, or while they type, a note offers it,
+  // which takes neither the focus nor a key.
   class Dialog {
     #host = document.createElement("div");
+    #root = this.#host.attachShadow({ mode: "closed" });
     #dialog = document.createElement("dialog");
-    #close = document.createElement("button");
-    #frame = document.createElement("iframe");
-    #timers = [];
-    #heard = false;
+    #close = button("×", text.close, () => this.end(false));
+    #frame = null;
     #note = null;
-    #removed = new MutationObserver(() => this.#host.isConnected || this.end(false));
+    #timers = [];
+    #seats = 0;
+    #awaited = false; // somebody waits
+    #greeted = false; // the frame has said hello, and begins when it is told to
+    #heard = false; // the frame has said anything
+    #shows = false; // there is something to see
+    #late = false; // somebody who waited has given up
+    #passed = false;
+    #removed = new MutationObserver(() => this.#host.isConnected || this.end());
     #done;
 
+    // Calls done when it ends: with whether there is a clearance, or without a
+    // word where nobody has decided.
     constructor(policy, done) {
       this.policy = policy;
       this.#done = done;
-      const { title, close } = texts[language()];
-
       this.#host.style.cssText = "all: initial !important";
-      this.#dialog.setAttribute("aria-label", title);
       Object.assign(this.#dialog.style, {
         position: "fixed", inset: "0", margin: "0", border: "0", padding: "0",
         display: "block", width: "100%", height: "100%", maxWidth: "none", maxHeight: "none",
-        overflow: "hidden", background: "rgb(0 0 0 / 50%)", visibility: "hidden", pointerEvents: "none",
+        overflow: "hidden", background: "rgb(0 0 0 / 50%)",
       });
-      this.#frame.title = title;
-      this.#frame.src = policy.page;
-      // Our page follows the browser's scheme; in a frame of another one
-      // browsers would paint it opaque.
-      Object.assign(this.#frame.style, { width: "100%", height: "100%", border: "0", colorScheme: "light dark" });
-      this.#close.type = "button";
-      this.#close.hidden = true;
-      this.#close.setAttribute("aria-label", close);
-      this.#close.textContent = "×";
-      Object.assign(this.#close.style, {
-        position: "absolute", top: "12px", insetInlineEnd: "12px", width: "44px", height: "44px", border: "0",
-        borderRadius: "50%", background: "#fff", color: "#222", font: "24px/1 system-ui, sans-serif", cursor: "pointer",
-      });
-
-      this.#close.addEventListener("click", () => this.end(false));
-      this.#dialog.addEventListener("close", () => this.end(false)); // Esc
-      this.#frame.addEventListener("load", () => this.#expectWord(silence.loaded), { once: true });
-      this.#dialog.append(this.#frame, this.#close);
-      this.#host.attachShadow({ mode: "closed" }).append(this.#dialog);
+      Object.assign(this.#close.style, { position: "absolute", top: "12px", insetInlineEnd: "12px" });
+      this.#dialog.addEventListener("close", () => this.#shows && this.end(this.#passed)); // Esc
+      this.#dialog.append(this.#close);
+      this.#root.append(this.#dialog);
+      this.#hide();
+      this.#load();
+      hosts.add(this.#host);
+      dialogs.add(this);
       document.documentElement.append(this.#host);
       this.#removed.observe(document, { childList: true, subtree: true });
-      this.#expectWord(silence.loading);
+    }
+
+    // Takes a seat, and returns how to leave it.
+    join(waits) {
+      this.#seats++;
+      if (waits) this.#wait();
+      let leave = () => {
+        leave = () => {};
+        this.#seats--;
+        this.#late ||= waits;
+        if (this.#seats === 0 && this.#awaited && !this.#dialog.open) this.end();
+      };
+      return () => leave();
     }
 
     isFrom(message) {
       return message.source === this.#frame.contentWindow;
     }
 
-    hear(state) {
-      if (state === "passed" || state === "closed") this.end(state === "passed");
-      if (state !== "show") return;
+    hear({ state, text: words }) {
       this.#heard = true;
-      this.#show(this.#frame);
+      switch (state) {
+        case "hello":
+          Object.assign(text, words);
+          this.#label();
+          this.#greeted = true;
+          if (this.#awaited) this.#begin();
+          else this.#offer();
+          break;
+        case "show":
+          this.#shows = true;
+          this.#show();
+          break;
+        case "quiet":
+          this.#hide();
+          break;
+        case "again":
+          this.#awaited = true;
+          this.#load();
+          break;
+        case "passed":
+          this.#pass();
+          break;
+        case "closed":
+          this.end(false);
+          break;
+        default:
+          this.#heard = false;
+      }
     }
 
+    /** @param {boolean} [passed] */
     end(passed) {
       if (!dialogs.delete(this)) return;
-      this.#timers.forEach(clearTimeout);
-      this.#note?.remove();
       this.#removed.disconnect();
-      this.#dialog.close(); // gives the focus back
+      this.#hide(); // gives the focus back
+      this.#timers.forEach(clearTimeout);
       this.#host.remove();
       this.#done(passed);
     }
 
-    #expectWord(within) {
-      this.#timers.push(setTimeout(() => this.#heard || this.#show(this.#close), within));
+    // Providers' scripts remember a failure for the life of their document, so
+    // trying again takes a fresh frame.
+    #load() {
+      this.#timers.forEach(clearTimeout);
+      this.#frame?.remove();
+      this.#greeted = this.#heard = false;
+      this.#frame = document.createElement("iframe");
+      this.#frame.src = this.policy.page;
+      this.#frame.referrerPolicy = "no-referrer";
+      // Our page follows the browser's scheme; in a frame of another one
+      // browsers would paint it opaque.
+      Object.assign(this.#frame.style, { width: "100%", height: "100%", border: "0", colorScheme: "light dark" });
+      this.#label();
+      this.#frame.addEventListener("load", () => this.#expectWord(silence.loaded), { once: true });
+      this.#dialog.prepend(this.#frame);
+      this.#expectWord(silence.loading);
     }
 
-    #show(focus) {
-      if (types() && !this.#dialog.open) { // the keys are the page's
-        this.#note ??= new Note("note", [["open", () => this.#show(focus)]], () => this.end(false));
-        return;
-      }
+    #label() {
+      this.#frame.title = text.title;
+      this.#dialog.setAttribute("aria-label", text.title);
+      this.#close.setAttribute("aria-label", text.close);
+    }
+
+    #expectWord(within) {
+      this.#timers.push(setTimeout(() => {
+        if (this.#heard || this.#shows) return;
+        if (!this.#awaited) {
+          this.end(false);
+          return;
+        }
+        this.#shows = true;
+        this.#show();
+      }, within));
+    }
+
+    #wait() {
+      if (this.#awaited) return;
+      this.#awaited = true;
       this.#note?.remove();
-      this.#close.hidden = focus !== this.#close;
+      this.#note = null;
+      if (this.#greeted) this.#begin();
+      if (this.#shows) this.#show();
+    }
+
+    #begin() {
+      this.#frame.contentWindow.postMessage({ captcha: this.policy.name, state: "begin" }, origin);
+    }
+
+    #show() {
       if (!this.#dialog.open) {
+        if (!this.#awaited || types()) { // the keys are the page's
+          this.#offer();
+          return;
+        }
+        this.#note?.remove();
         Object.assign(this.#dialog.style, { visibility: "visible", pointerEvents: "auto" });
         this.#dialog.showModal();
       }
-      focus.focus();
+      this.#close.hidden = this.#heard;
+      (this.#heard ? this.#frame : this.#close).focus();
     }
+
+    #hide() {
+      this.#shows = false;
+      Object.assign(this.#dialog.style, { visibility: "hidden", pointerEvents: "none" });
+      this.#dialog.close();
+    }
+
+    #offer() {
+      if (this.#note) return;
+      this.#note = card("status", text.note, [text.open, () => {
+        attention.typed = -Infinity;
+        this.#note.remove();
+        this.#note = null;
+        this.#wait();
+        if (this.#shows) this.#show();
+      }], ["×", () => this.end(false)]);
+      Object.assign(this.#note.style, { bottom: "16px", insetInlineEnd: "16px" });
+      this.#root.append(this.#note);
+    }
+
+    // Who has waited in vain has to send it again.
+    #pass() {
+      this.#passed = true;
+      if (this.#seats > 0 || !this.#late || !this.#dialog.open) {
+        this.end(true);
+        return;
+      }
+      this.#frame.hidden = this.#close.hidden = true;
+      const late = card("alert", text.late, [text.close, () => this.end(true)]);
+      Object.assign(late.style, { top: "40%", left: "50%", transform: "translate(-50%, -50%)" });
+      this.#dialog.append(late);
+      late.querySelector("button").focus();
+    }
+  }
+
+  // Makes a box with words and buttons.
+  function card(role, words, ...buttons) {
+    const box = document.createElement("div");
+    box.setAttribute("role", role);
+    box.textContent = words;
+    Object.assign(box.style, {
+      position: "fixed", zIndex: "2147483647", display: "flex", alignItems: "center", gap: "8px",
+      maxWidth: "min(360px, calc(100vw - 32px))", boxSizing: "border-box", padding: "8px 8px 8px 16px", borderRadius: "10px",
+      background: "#1b1f27", color: "#fff", font: "15px/1.4 system-ui, sans-serif", boxShadow: "0 8px 30px rgb(0 0 0 / 30%)",
+    });
+    box.append(...buttons.map(([label, run]) => button(label, label === "×" ? text.close : label, run)));
+    return box;
+  }
+
+  function button(label, name, run) {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.textContent = label;
+    made.setAttribute("aria-label", name);
+    Object.assign(made.style, {
+      flex: "none", minWidth: "44px", minHeight: "44px", padding: "0 12px", border: "0", borderRadius: "22px",
+      background: "#fff", color: "#1b1f27", font: "16px/1 system-ui, sans-serif", cursor: "pointer",
+    });
+    made.addEventListener("click", run);
+    return made;
   }
 
   window.addEventListener("message", (event) => {
     for (const dialog of dialogs) {
       if (!dialog.isFrom(event)) continue;
       event.stopImmediatePropagation(); // the page's listeners do not expect it
-      if (event.origin === origin && event.data?.captcha === dialog.policy.name) dialog.hear(event.data.state);
+      if (event.origin === origin && event.data?.captcha === dialog.policy.name) dialog.hear(event.data);
     }
   }, true);
-
   window.addEventListener("pageshow", (event) => {
-    if (event.persisted) dialogs.forEach((dialog) => dialog.end(false));
+    if (event.persisted) dialogs.forEach((dialog) => dialog.end());
   });

@@ -22,10 +22,8 @@
         const response = await fetch(request);
         const { status, url, headers } = response;
         const policy = refusedBy(request, { status, url, header: (name) => headers.get(name) });
-        if (!policy || !tried.may(policy) || !(await unlessAborted(request.signal, policy, policy.cleared(counts)))) {
-          if (counts) acted = now();
-          return response;
-        }
+        if (!policy && counts) attention.acted = now();
+        if (!policy || !tried.may(policy) || !(await unlessAborted(request.signal, policy.join(counts)))) return response;
         response.body?.cancel();
         request = spare;
       }
@@ -44,15 +42,15 @@
     }
   }
 
-  function unlessAborted(signal, policy, promise) {
+  function unlessAborted(signal, { answer, leave }) {
     return new Promise((done, fail) => {
       const stop = () => {
-        policy.givenUp();
+        leave();
         fail(signal.reason);
       };
       if (signal.aborted) stop();
       signal.addEventListener("abort", stop);
-      promise.then(done).finally(() => signal.removeEventListener("abort", stop));
+      answer.then(done).finally(() => signal.removeEventListener("abort", stop));
     });
   }
 
@@ -106,6 +104,7 @@
           tried: new Tries(),
           counts: false, // a person waits for it
           policy: null, // what refused it, while it is hidden
+          leave: () => {}, // gives up waiting for the person
           hidden: [], // the events the page did not get
           ended: [], // of its upload
           passes: false, // as far as hints say
@@ -121,6 +120,7 @@
         calls.set(this, before);
         throw error;
       }
+      before?.leave();
     },
 
     setRequestHeader(name, value) {
@@ -148,8 +148,8 @@
     abort() {
       const call = calls.get(this);
       if (call?.policy) {
-        call.policy.givenUp();
         call.policy = null;
+        call.leave();
         call.ended = []; // to the page it was under way
         // The browser takes a call that waits for the person as done, and
         // would not tell the page that it was aborted.
@@ -192,7 +192,7 @@
         call.policy = policy;
       } else {
         endUpload(xhr, call);
-        if (call.counts) acted = now();
+        if (!policy && call.counts) attention.acted = now();
       }
     }
     if (!call.policy) return false;
@@ -208,7 +208,9 @@
 
   async function repeat(xhr, call) {
     const { policy } = call;
-    const passed = await policy.cleared(call.counts);
+    const { answer, leave } = policy.join(call.counts);
+    call.leave = leave;
+    const passed = await answer;
     if (calls.get(xhr) !== call || call.policy !== policy) return; // aborted or opened anew
     call.policy = null;
     if (passed) {
