@@ -46,7 +46,7 @@ var inject embed.FS
 
 func joined(files embed.FS, dir string) []byte {
 	entries, _ := files.ReadDir(dir) // what is embedded is there
-	var parts [][]byte
+	parts := make([][]byte, 0, len(entries))
 	for _, entry := range entries {
 		part, _ := files.ReadFile(dir + "/" + entry.Name())
 		parts = append(parts, part)

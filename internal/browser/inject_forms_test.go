@@ -85,8 +85,10 @@ two</textarea><select name="s" multiple><option selected>1<option selected>2</se
 	{name: "in a shadow root", body: `<div id="host"></div><script>host.attachShadow({ mode: "open" }).innerHTML = '<form method="post" action="/login"><input name="a" value="b"><button name="n" value="v">Go</button></form>';
 		host.shadowRoot.addEventListener("submit", (event) => note("root", event.target.localName, event.submitter?.name))</script>`, act: runs(`host.shadowRoot.querySelector("button").click()`)},
 	{name: "in a closed shadow root", body: `<div id="host"></div><script>window.root = host.attachShadow({ mode: "closed" }); root.innerHTML = '<form method="post" action="/login"><input name="a" value="b"><button>Go</button></form>'</script>`, act: runs(`root.querySelector("form").requestSubmit()`)},
-	{name: "in shadow roots of the document", body: `<div id="host"><template shadowrootmode="open"><div id="inner"><template shadowrootmode="open"><form method="post" action="/login"><input name="a" value="b"><button>Go</button></form></template></div></template></div>`,
-		act: runs(`host.shadowRoot.getElementById("inner").shadowRoot.querySelector("button").click()`)},
+	{
+		name: "in shadow roots of the document", body: `<div id="host"><template shadowrootmode="open"><div id="inner"><template shadowrootmode="open"><form method="post" action="/login"><input name="a" value="b"><button>Go</button></form></template></div></template></div>`,
+		act: runs(`host.shadowRoot.getElementById("inner").shadowRoot.querySelector("button").click()`),
+	},
 	{name: "new tab", stays: true, body: `<form method="post" action="/login" target="_blank"><input name="a" value="b"><button id="go">Go</button></form>`, act: clicks("#go")},
 	{name: "frame", stays: true, body: `<form method="post" action="/login" target="inner"><input name="a" value="b"><button formtarget="inner" id="go">Go</button></form><iframe name="inner"></iframe>`, act: clicks("#go")},
 	{name: "answer without content", stays: true, body: `<form method="post" action="/nothing"><input name="a" value="b"><button id="go">Go</button></form>`, act: clicks("#go")},
