@@ -74,6 +74,10 @@ func (g *gated) startTLS() *gated {
 	return g
 }
 
+func (g *gated) port() string {
+	return g.server.URL[strings.LastIndex(g.server.URL, ":")+1:]
+}
+
 func (g *gated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/app" { // which may go to the back/forward cache
 		w.Header().Set("Cache-Control", "no-store")

@@ -47,5 +47,3 @@
   function hasLines(target) {
     return target.localName === "textarea" || target.isContentEditable === true;
   }
-
-  for (const type of ["click", "keydown", "submit"]) window.addEventListener(type, attend, { capture: true, passive: true });

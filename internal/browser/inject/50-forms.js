@@ -1,8 +1,10 @@
   // ---- Forms ----
 
-  const { submit } = HTMLFormElement.prototype;
+  const { submit, requestSubmit } = HTMLFormElement.prototype;
   const { append, remove, setAttribute, getAttribute, closest } = Element.prototype;
+  const { getRootNode } = Node.prototype;
   const isConnected = getter(Node, "isConnected");
+  const ownerDocument = getter(Node, "ownerDocument");
   const formGetter = (name) => getter(HTMLFormElement, name);
   const [methodOf, actionOf, enctypeOf, targetOf, elementsOf] = ["method", "action", "enctype", "target", "elements"].map(formGetter);
 
@@ -42,7 +44,7 @@
   // through, as far as is known.
   function mustWait(form, submitter) {
     const to = address(form, submitter);
-    const hasFile = (field) => field instanceof HTMLInputElement && field.type === "file" && field.files.length > 0;
+    const hasFile = (field) => field.localName === "input" && field.type === "file" && field.files.length > 0;
     const files = [...elementsOf.call(form)].some(hasFile);
     return concerns(form, to).some((policy) => !policy.lets({ ...to, files }));
   }
@@ -52,13 +54,15 @@
     const to = address(form, submitter);
     const entries = [...new FormData(form, hasSnapshots ? submitter : undefined)];
     if (!hasSnapshots && submitter?.name) entries.push([submitter.name, submitter.value]);
+    const owner = ownerDocument.call(form);
     return {
       ...to,
+      owner,
       entries,
       files: entries.some(([, value]) => value instanceof File && (value.name !== "" || value.size > 0)),
       charset: getAttribute.call(form, "accept-charset"),
       rel: getAttribute.call(form, "rel"),
-      frame: to.target && [...document.querySelectorAll("iframe, frame")].find((frame) => frame.getAttribute("name") === to.target),
+      frame: to.target && [...owner.querySelectorAll("iframe, frame")].find((frame) => frame.getAttribute("name") === to.target),
       needed: concerns(form, to),
     };
   }
@@ -79,20 +83,20 @@
   // Lets the browser submit what was held, in a form of our own: the page may
   // have changed or removed its own since. Where it has removed the frame that
   // the answer was for, it has no more use for it.
-  function release({ method, action, enctype, target, charset, rel, frame, entries }) {
+  function release({ owner, method, action, enctype, target, charset, rel, frame, entries }) {
     if (frame && !isConnected.call(frame)) return;
-    const form = document.createElement("form");
+    const form = owner.createElement("form");
     for (const [name, value] of Object.entries({ method, action, enctype, target, rel, "accept-charset": charset })) {
       if (value) setAttribute.call(form, name, value);
     }
     if (entries.some(([name]) => name === "_charset_")) { // which the browser fills in
-      const field = document.createElement("input");
+      const field = owner.createElement("input");
       field.type = "hidden";
       field.name = "_charset_";
       form.append(field);
     }
     form.hidden = true;
-    append.call(document.documentElement, form);
+    append.call(owner.documentElement, form);
     released = { form, entries };
     try {
       submit.call(form);
@@ -114,6 +118,7 @@
     event.preventDefault();
     event.stopImmediatePropagation();
     if (held.has(form)) return; // a double click
+    const { SubmitEvent } = ownerDocument.call(form).defaultView;
     const own = new SubmitEvent("submit", { bubbles: true, cancelable: true, submitter });
     if (!dispatchEvent.call(form, own)) return;
     const waits = mustWait(form, submitter); // the page may have changed the form
@@ -125,34 +130,73 @@
   // with the document shows itself here.
   function touched(event) {
     const path = event.composedPath();
-    for (const node of path) if (node instanceof ShadowRoot) watch(node);
-    const form = path[0] instanceof Element && closest.call(path[0], "form");
+    path.filter(isShadow).forEach(watch);
+    const form = path[0].localName && closest.call(path[0], "form");
     if (!form) return;
     const submission = address(form, null);
     for (const policy of concerns(form, submission)) policy.foresee(submission);
   }
 
-  // A submission in a shadow root is seen in there alone.
-  const watched = new WeakSet();
-
-  function watch(root) {
-    if (watched.has(root)) return;
-    watched.add(root);
-    addEventListener.call(root, "submit", submitted, true);
-    for (const type of ["focusin", "pointerdown", "input"]) addEventListener.call(root, type, touched, { capture: true, passive: true });
+  function isShadow(node) {
+    return node.nodeType === Node.DOCUMENT_FRAGMENT_NODE && Boolean(node.host);
   }
 
-  watch(window);
+  // A submission in a shadow root is seen in there alone, and what a person
+  // does in a closed one, too. To listen twice is to listen once.
+  function watch(root) {
+    const listen = (listener, passive, ...types) => types.forEach((type) => addEventListener.call(root, type, listener, { capture: true, passive }));
+    listen(submitted, false, "submit");
+    listen(listed, true, "formdata");
+    listen(touched, true, "focusin", "pointerdown", "input", "click");
+    listen(attend, true, "click", "keydown", "submit");
+  }
+
+  function listed(event) {
+    if (event.target !== released?.form) return;
+    event.stopImmediatePropagation(); // the page has seen it
+    const data = event.formData;
+    const charset = data.get("_charset_");
+    for (const name of new Set(data.keys())) data.delete(name);
+    for (const [name, value] of released.entries) data.append(name, name === "_charset_" ? charset ?? value : value);
+  }
+
   const { attachShadow } = Element.prototype;
-  Object.assign(Element.prototype, {
-    // eslint-disable-next-line no-unused-vars -- the page may look at its length
-    attachShadow(init) {
-      const root = attachShadow.apply(this, /** @type {any} */ (arguments));
-      watch(root);
-      return root;
-    },
-  });
-  document.addEventListener("DOMContentLoaded", () => watchIn(document), { once: true });
+  const { attachInternals } = HTMLElement.prototype;
+  const wrapped = new WeakSet(); // windows
+
+  function watchWindow(view) {
+    watch(view); // again, as document.open takes the listeners away
+    view.document.addEventListener("load", framed, true);
+    if (wrapped.has(view)) return;
+    wrapped.add(view);
+    Object.assign(view.HTMLFormElement.prototype, {
+      submit() {
+        if (isConnected.call(this) && mustWait(this, undefined)) hold(this, take(this, undefined));
+        else submit.call(this);
+      },
+      requestSubmit() {
+        const root = getRootNode.call(this);
+        watch(isShadow(root) ? root : view);
+        requestSubmit.apply(this, /** @type {any} */ (arguments));
+      },
+    });
+    Object.assign(view.Element.prototype, {
+      // eslint-disable-next-line no-unused-vars -- the page may look at its length
+      attachShadow(init) {
+        const root = attachShadow.apply(this, /** @type {any} */ (arguments));
+        watch(root);
+        return root;
+      },
+    });
+    Object.assign(view.HTMLElement.prototype, {
+      attachInternals() {
+        const internals = attachInternals.call(this);
+        if (internals.shadowRoot) watch(internals.shadowRoot);
+        return internals;
+      },
+    });
+    view.document.addEventListener("DOMContentLoaded", () => watchIn(view.document), { once: true });
+  }
 
   function watchIn(root) {
     for (const { shadowRoot } of root.querySelectorAll("*")) {
@@ -162,18 +206,12 @@
     }
   }
 
-  window.addEventListener("formdata", (event) => {
-    if (event.target !== released?.form) return;
-    event.stopImmediatePropagation(); // the page has seen it
-    const data = event.formData;
-    const charset = data.get("_charset_");
-    for (const name of new Set(data.keys())) data.delete(name);
-    for (const [name, value] of released.entries) data.append(name, name === "_charset_" ? charset ?? value : value);
-  }, true);
+  // A document that the page itself makes in a frame never gets a script of
+  // ours. It may be there before its frame has loaded.
+  function framed({ target: { localName, contentDocument: inner } }) {
+    if (localName !== "iframe" || !inner?.URL.startsWith("about:") || inner.defaultView[mark]) return;
+    watchWindow(inner.defaultView);
+    watchIn(inner);
+  }
 
-  Object.assign(HTMLFormElement.prototype, {
-    submit() {
-      if (isConnected.call(this) && mustWait(this, undefined)) hold(this, take(this, undefined));
-      else submit.call(this);
-    },
-  });
+  watchWindow(window);
