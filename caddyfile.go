@@ -194,6 +194,7 @@ func compareWithEarlier(h httpcaddyfile.Helper, c *Captcha) error {
 //		clearance  <ttl> {
 //			max_uses <n>
 //			bind_to  client_ip|user_agent...|none
+//			domain   <name>
 //		}
 //		refusal       auto|page|problem|error
 //		page_template <file>
@@ -361,8 +362,16 @@ func unmarshalClearance(d *caddyfile.Dispenser) (*Clearance, error) {
 			if o.BindTo = args; len(args) == 0 {
 				return nil, d.Err("bind_to takes client_ip, user_agent or both, or none")
 			}
+		case "domain":
+			if o.Domain != "" {
+				return nil, d.Err("domain is given twice")
+			}
+			if len(args) != 1 || args[0] == "" {
+				return nil, d.Err("domain takes one name such as example.com")
+			}
+			o.Domain = args[0]
 		default:
-			return nil, setting.Unrecognized(d, option, "clearance", "max_uses", "bind_to")
+			return nil, setting.Unrecognized(d, option, "clearance", "max_uses", "bind_to", "domain")
 		}
 		if err := o.check(); err != nil {
 			return nil, d.WrapErr(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"path"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+	"golang.org/x/net/publicsuffix"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -239,7 +241,8 @@ func sources(words []string) []extract.Source {
 
 // Clearance configures clearances. A clearance is a signed cookie that a
 // browser gets for a proof at the endpoint `verify`: with it, requests pass
-// without a proof of their own. It is good for one policy and one host.
+// without a proof of their own. It is good for one policy and, without
+// a `domain`, one host.
 type Clearance struct {
 	// How long a clearance is valid. Required; at most 30 days.
 	TTL caddy.Duration `json:"ttl,omitempty"`
@@ -255,6 +258,13 @@ type Clearance struct {
 	// whose address or name changes has to solve another captcha. Default:
 	// `client_ip`.
 	BindTo []string `json:"bind_to,omitempty"`
+
+	// A domain, such as `example.com`: a clearance that is got over https from
+	// one of its hosts is then good for it and all hosts under it. It must not
+	// be a public suffix, under which others have hosts. Over http, and where
+	// the host is none of the domain's, a clearance stays good for its host
+	// alone, and a warning says so. Default: none, each is good for its host
+	Domain string `json:"domain,omitempty"`
 }
 
 // What a clearance can be bound to.
@@ -286,6 +296,34 @@ func (o *Clearance) check() error {
 			return fmt.Errorf("clearance: bind_to %s stands alone", bindNone)
 		}
 	}
+	if o.Domain == "" {
+		return nil
+	}
+	if err := checkDomain(o.Domain); err != nil {
+		return fmt.Errorf("clearance: domain %w", err)
+	}
+	return nil
+}
+
+// checkDomain finds what is wrong with the domain of clearances. Browsers keep
+// no cookie for a public suffix; in either section of the list it has hosts of
+// people who have nothing to do with each other.
+func checkDomain(domain string) error {
+	isLabel := func(label string) bool {
+		return label != "" && len(label) <= 63 && !strings.ContainsFunc(label, func(c rune) bool {
+			return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-'
+		})
+	}
+	labels := strings.Split(domain, ".")
+	if len(domain) > 253 || slices.ContainsFunc(labels, func(label string) bool { return !isLabel(label) }) {
+		return fmt.Errorf("must be a name such as example.com, without a scheme, port, path or dot at the ends, and with xn-- for what is not ASCII, not %q", domain)
+	}
+	if net.ParseIP(domain) != nil {
+		return fmt.Errorf("must be a name, not the address %s: browsers have no cookies for all hosts of a network", domain)
+	}
+	if suffix, _ := publicsuffix.PublicSuffix(strings.ToLower(domain)); suffix == strings.ToLower(domain) {
+		return fmt.Errorf("%s is a public suffix, under which others have hosts: name your own domain under it, such as example.%[1]s", domain)
+	}
 	return nil
 }
 
@@ -300,5 +338,6 @@ func (o *Clearance) options() *gate.ClearanceOptions {
 		MaxUses:       o.MaxUses,
 		BindIP:        len(o.BindTo) == 0 || slices.Contains(o.BindTo, bindClientIP),
 		BindUserAgent: slices.Contains(o.BindTo, bindUserAgent),
+		Domain:        strings.ToLower(o.Domain),
 	}
 }

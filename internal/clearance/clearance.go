@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,11 @@ type Options struct {
 
 	// BindIP and BindUserAgent bind a clearance to the client that got it.
 	BindIP, BindUserAgent bool
+
+	// Domain, in lower case and without a dot at either end, makes a clearance
+	// that is got over https from one of its hosts good for all of them. Empty:
+	// each is good for its host.
+	Domain string
 }
 
 // Subject is the client of a request, and the host it asks.
@@ -99,17 +105,66 @@ type Issuer struct {
 	names   names
 	derived atomic.Pointer[[]*Key]
 
+	// The kinds of clearances: of the domain, over https, over http.
+	shared, secure, plain kind
+}
+
+// kind is a kind of clearances, which have a cookie name of their own.
+type kind struct {
+	name string
+
 	// common begins the text of every MAC: what does not depend on the
-	// request, by whether it is secure.
-	common struct{ secure, plain []byte }
+	// request.
+	common []byte
+
+	// domain is what they are good for in place of the request's host.
+	domain string
+
+	// tries is how many cookies of the name are looked at.
+	tries int
 }
 
 // New returns an issuer. The keys are not used yet.
 func New(keys *Keys, options Options) *Issuer {
 	i := &Issuer{keys: keys, options: options, names: namesOf(options.Policy)}
-	i.common.secure = i.commonText(i.names.secure)
-	i.common.plain = i.commonText(i.names.plain)
+	i.shared = kind{i.names.shared, i.commonText(i.names.shared), options.Domain, maxSharedCookies}
+	i.secure = kind{i.names.secure, i.commonText(i.names.secure), "", maxCookies}
+	i.plain = kind{i.names.plain, i.commonText(i.names.plain), "", maxCookies}
 	return i
+}
+
+// kindOf returns the kind of the subject's clearances.
+func (i *Issuer) kindOf(s Subject) *kind {
+	switch {
+	case i.Shares(s):
+		return &i.shared
+	case s.Secure:
+		return &i.secure
+	default:
+		return &i.plain
+	}
+}
+
+// Shares reports whether the subject's clearances are good for the whole domain.
+// They are not over http, where anyone on the network could set them, nor where
+// the host is none of the domain's.
+func (i *Issuer) Shares(s Subject) bool {
+	return i.options.Domain != "" && s.Secure && isIn(i.options.Domain, s.Host)
+}
+
+// isIn reports whether a host, with or without a port, is the domain or under it.
+func isIn(domain, host string) bool {
+	name, _, _ := strings.Cut(host, ":")
+	before := len(name) - len(domain)
+	if before < 0 || before == 1 || before > 1 && name[before-1] != '.' {
+		return false
+	}
+	for n := range len(domain) {
+		if lowered(name[before+n]) != domain[n] {
+			return false
+		}
+	}
+	return true
 }
 
 func (i *Issuer) commonText(cookieName string) []byte {
@@ -138,10 +193,12 @@ func (i *Issuer) Issue(s Subject, now time.Time) (*http.Cookie, Clearance, error
 	t := token{key: key.id, expiry: uint64(now.Add(i.options.TTL).UnixMilli())}
 	rand.Read(t.id[:]) // never fails (crypto/rand)
 	i.sign(key, &t, s)
+	kind := i.kindOf(s)
 	return &http.Cookie{ //nolint:gosec // Secure wherever the client uses https
-		Name:     i.names.of(s.Secure),
+		Name:     kind.name,
 		Value:    t.encode(),
 		Path:     "/",
+		Domain:   kind.domain,
 		MaxAge:   int((i.options.TTL + time.Second - 1) / time.Second),
 		Secure:   s.Secure,
 		HttpOnly: true,
@@ -156,7 +213,8 @@ func (i *Issuer) Issue(s Subject, now time.Time) (*http.Cookie, Clearance, error
 // known.
 func (i *Issuer) Check(header http.Header, s Subject, now time.Time, take func(ID) (bool, error)) (Clearance, State, error) {
 	found := Absent
-	cookies := cookiesOf(header, i.names.of(s.Secure))
+	kind := i.kindOf(s)
+	cookies := cookiesOf(header, kind.name, kind.tries)
 	for value, ok := cookies.next(); ok; value, ok = cookies.next() {
 		c, state, err := i.check(value, s, now)
 		if state == Valid && i.options.MaxUses > 0 {
@@ -251,14 +309,15 @@ func (i *Issuer) verify(key *Key, t *token, s Subject) (signed, bound bool) {
 // appendUnbound appends what the tag covers. Every field has a length that is
 // fixed or said before it, so one text is never the beginning of another.
 func (i *Issuer) appendUnbound(text []byte, t *token, s Subject) []byte {
-	common := i.common.plain
-	if s.Secure {
-		common = i.common.secure
+	kind := i.kindOf(s)
+	host := s.Host
+	if kind.domain != "" {
+		host = kind.domain
 	}
-	text = append(text, common...)
+	text = append(text, kind.common...)
 	text = digest.Append(text, t.key[:])
-	text = digest.Append(text, s.Host)
-	lower(text[len(text)-len(s.Host):])
+	text = digest.Append(text, host)
+	lower(text[len(text)-len(host):])
 	text = binary.BigEndian.AppendUint64(text, t.expiry)
 	return append(text, t.id[:]...)
 }
@@ -266,10 +325,15 @@ func (i *Issuer) appendUnbound(text []byte, t *token, s Subject) []byte {
 // lower makes the letters of a host name lower case.
 func lower(host []byte) {
 	for i, c := range host {
-		if 'A' <= c && c <= 'Z' {
-			host[i] = c + 'a' - 'A'
-		}
+		host[i] = lowered(c)
 	}
+}
+
+func lowered(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
 }
 
 // What a clearance is bound to.

@@ -89,7 +89,7 @@ func TestForeignClearances(t *testing.T) {
 				}
 				cookie := mustIssue(t, New(testKeys(first), other), otherSubject)
 				i := New(testKeys(first), mine)
-				cookie.Name = i.names.of(mySubject.Secure)
+				cookie.Name = i.kindOf(mySubject).name
 				if _, state, err := i.Check(headerOf(cookie), mySubject, testNow, always); state != Invalid || err != nil {
 					t.Errorf("clearance with another %s (secure %t, swapped %t): %v, %v", name, secure, swap, state, err)
 				}

@@ -11,24 +11,27 @@ import (
 
 // names are the cookie's names. Browsers take a cookie whose name begins with
 // __Host- only over https and from the host itself, so that neither a sibling
-// domain nor someone on the network can set it.
-type names struct{ secure, plain, hint string }
+// domain nor someone on the network can set it. One whose name begins with
+// __Secure- they take only over https, from every host of its domain.
+type names struct{ shared, secure, plain, hint string }
 
 func namesOf(policy string) names {
-	return names{secure: "__Host-captcha-" + policy, plain: "captcha-" + policy, hint: "captcha_until_" + policy}
-}
-
-func (n names) of(secure bool) string {
-	if secure {
-		return n.secure
+	return names{
+		shared: "__Secure-captcha-" + policy,
+		secure: "__Host-captcha-" + policy,
+		plain:  "captcha-" + policy,
+		hint:   "captcha_until_" + policy,
 	}
-	return n.plain
 }
 
 // IsCookie reports whether name is that of a clearance of this policy, or of the
 // hint beside it.
 func (i *Issuer) IsCookie(name string) bool {
-	return name == i.names.secure || name == i.names.plain || name == i.names.hint
+	switch name {
+	case i.names.shared, i.names.secure, i.names.plain, i.names.hint:
+		return true
+	}
+	return false
 }
 
 // Hint returns the cookie that lies beside a clearance, and lasts as long, for
@@ -36,43 +39,51 @@ func (i *Issuer) IsCookie(name string) bool {
 // decides nothing on the server. A clearance that is good for a number of
 // requests has none, as nobody could say when it is used up.
 func (i *Issuer) Hint(beside *http.Cookie) *http.Cookie {
-	hint := i.NoHint(beside.Secure) //nolint:gosec // as secure as the clearance; scripts have to see it
-	hint.Value, hint.MaxAge = "1", beside.MaxAge
-	return hint
+	return &http.Cookie{ //nolint:gosec // it says nothing, and scripts have to see it
+		Name: i.names.hint, Value: "1", Path: "/", Domain: beside.Domain, MaxAge: beside.MaxAge,
+		Secure: beside.Secure, SameSite: http.SameSiteLaxMode,
+	}
 }
 
-// NoHint returns the cookie that removes the hint.
-func (i *Issuer) NoHint(secure bool) *http.Cookie {
-	//nolint:gosec // it says nothing, and scripts have to see it
-	return &http.Cookie{Name: i.names.hint, Path: "/", MaxAge: -1, Secure: secure, SameSite: http.SameSiteLaxMode}
+// NoHint returns the cookie that removes the hint beside a clearance of the
+// subject's.
+func (i *Issuer) NoHint(s Subject) *http.Cookie {
+	return &http.Cookie{ //nolint:gosec // it says nothing, and scripts have to see it
+		Name: i.names.hint, Path: "/", Domain: i.kindOf(s).domain, MaxAge: -1,
+		Secure: s.Secure, SameSite: http.SameSiteLaxMode,
+	}
 }
 
 // HasHint reports whether a request brings the hint.
 func (i *Issuer) HasHint(header http.Header) bool {
-	hints := cookiesOf(header, i.names.hint)
+	hints := cookiesOf(header, i.names.hint, 1)
 	_, ok := hints.next()
 	return ok
 }
 
-// maxCookies is how many cookies of the name are tried. Some may be junk that
-// others set; a browser's own is seldom behind many of them.
-const maxCookies = 8
+// How many cookies of the name are tried. Some may be junk that others set; a
+// browser's own is seldom behind many of them. More are tried where every host
+// of the domain can set them, and so have them stand before the browser's own.
+const (
+	maxCookies       = 8
+	maxSharedCookies = 32
+)
 
 // cookies walks through the cookies of one name, without a copy.
 type cookies struct {
 	lines []string
 	line  string // what is left of the current one
 	name  string
-	tried int
+	tries int // left
 }
 
-func cookiesOf(header http.Header, name string) cookies {
-	return cookies{lines: header["Cookie"], name: name}
+func cookiesOf(header http.Header, name string, tries int) cookies {
+	return cookies{lines: header["Cookie"], name: name, tries: tries}
 }
 
 // next returns the value of the next cookie.
 func (c *cookies) next() (value string, ok bool) {
-	for c.tried < maxCookies {
+	for c.tries > 0 {
 		if c.line == "" {
 			if len(c.lines) == 0 {
 				break
@@ -84,7 +95,7 @@ func (c *cookies) next() (value string, ok bool) {
 		pair, c.line, _ = strings.Cut(c.line, ";")
 		name, value, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
 		if ok && name == c.name {
-			c.tried++
+			c.tries--
 			return value, true
 		}
 	}

@@ -76,9 +76,13 @@ func (g *Gate) checkClearance(r *http.Request, take func(clearance.ID) (bool, er
 // set, or none and the decision that follows. The uses are counted from before
 // the cookie is out, or there is none.
 func (g *Gate) issueClearance(r *http.Request) (cookies []string, failure Decision) {
-	made, c, err := g.issuer.Issue(subjectOf(r), time.Now())
+	subject := subjectOf(r)
+	made, c, err := g.issuer.Issue(subject, time.Now())
 	if err != nil {
 		return nil, g.withoutKeys(err)
+	}
+	if g.Clearance.Domain != "" && !g.issuer.Shares(subject) {
+		g.warnOfHost(subject)
 	}
 	if !g.limitsUses() {
 		return []string{made.String(), g.issuer.Hint(made).String()}, Decision{}
@@ -89,12 +93,21 @@ func (g *Gate) issueClearance(r *http.Request) (cookies []string, failure Decisi
 	return []string{made.String()}, Decision{}
 }
 
+// warnOfHost tells the operator of a clearance that is not good for the domain.
+func (g *Gate) warnOfHost(s clearance.Subject) {
+	message := "a clearance is good for its host alone, because the host is not of the domain: set clearance's domain to one that all hosts of this policy have, or leave it out"
+	if !s.Secure {
+		message = "a clearance is good for its host alone, because it was got over http: serve the site over https, and where a proxy in front does that, list it in trusted_proxies"
+	}
+	g.alarm.Warn(message, zap.String("policy", g.Policy), zap.String("domain", g.Clearance.Domain), zap.String("host", s.Host))
+}
+
 // removeHint removes the hint beside a clearance that turned out to be none.
 func (g *Gate) removeHint(fields http.Header, r *http.Request, d Decision) {
 	if g.issuer == nil || d.Outcome != Missing || !isAboutClearance(d.Reason) || !g.issuer.HasHint(sentCookies(r)) {
 		return
 	}
-	fields["Set-Cookie"] = append(fields["Set-Cookie"], g.issuer.NoHint(request.IsSecure(r)).String())
+	fields["Set-Cookie"] = append(fields["Set-Cookie"], g.issuer.NoHint(subjectOf(r)).String())
 }
 
 // isAboutClearance reports whether a reason says what is wrong with a

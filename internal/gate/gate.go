@@ -66,6 +66,7 @@ type ClearanceOptions struct {
 	TTL                   time.Duration
 	MaxUses               int // 0: any number
 	BindIP, BindUserAgent bool
+	Domain                string // empty: each is good for its host
 }
 
 // Gate is what stands at runtime behind all handlers of one policy. Its
@@ -155,6 +156,7 @@ func New(o Options) *Gate {
 			MaxUses:       c.MaxUses,
 			BindIP:        c.BindIP,
 			BindUserAgent: c.BindUserAgent,
+			Domain:        c.Domain,
 		})
 	}
 	g.counters = newCounters(o.Policy, g.provider)
