@@ -22,7 +22,7 @@ func at(host string, secure bool) Subject {
 var (
 	inDomain = []string{"shop.example", "SHOP.Example", "shop.example:8443", "www.shop.example", "a.b.shop.example:443", "-.shop.example"}
 	outside  = []string{
-		"", "example", "ashop.example", "shop.example.", "www.shop.example.", ".shop.example", "shop.example.evil.test", "shop.example-evil.test",
+		"", "example", "ashop.example", "evilshop.example", "evil-shop.example", "shop.example.", "www.shop.example.", ".shop.example", "shop.example.evil.test", "shop.example-evil.test",
 		"evil.test:shop.example", "[::1]", "[::1]:443", "192.0.2.1", "shop\u002eexample\x00", "\u017fhop.example", "shop.e\u212aample", "www.shop,example",
 	}
 )
