@@ -235,3 +235,28 @@ func accessibleNames(t *testing.T, ctx context.Context) string {
 	}))
 	return names.String()
 }
+
+// In an isolated page the captcha may not work in a frame, and is offered in a
+// window, which need not be able to say how it went.
+func TestAnIsolatedPageOffersAWindow(t *testing.T) {
+	for _, mode := range []string{"", "silent"} {
+		t.Run("frame "+mode, func(t *testing.T) {
+			g := serveApp(t, &gated{policies: []string{"login"}, isolated: true, mode: mode, body: loginForm, head: `<script>
+				window.open = (url, target, features) => { note(new URL(url).pathname, target, features); fetch("/.captcha/login/verify", { method: "POST" }) }</script>`}).start()
+			ctx := g.open(t, click("#go"), g.asked(1))
+			if got := accessibleNames(t, ctx); !strings.Contains(got, "button Check now\n") {
+				t.Errorf("got %s, want a button", got)
+			}
+			do(t, ctx, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+				size, err := chromedp.Run(ctx, chromedp.Evaluate[[]float64]("[innerWidth, innerHeight]"))
+				if err != nil {
+					return err
+				}
+				return chromedp.Do(ctx, chromedp.MouseClickXY(size[0]/2, size[1]-46))
+			}), browsertest.Await(answered))
+			expectEqual(t, "opened", notes(t, ctx), "/.captcha/login/page _blank popup,width=480,height=640\n")
+			expectEqual(t, "received", g.requests(), []string{"POST /login application/x-www-form-urlencoded\na=b&n=v"})
+			expectNoProblems(t, ctx)
+		})
+	}
+}

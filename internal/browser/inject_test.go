@@ -41,6 +41,7 @@ type gated struct {
 	mode     string // of the challenge page; an HTTP error when it is "broken"
 	outcome  string // of refusals, missing unless set
 	uses     int    // of a clearance, unlimited unless set
+	isolated bool   // the page has COEP
 
 	mu       sync.Mutex
 	received []string // by the application, as it came
@@ -184,8 +185,8 @@ func (g *gated) servePage(w http.ResponseWriter) {
 		if forms == "" {
 			forms = "form[method=post]"
 		}
-		_, _ = fmt.Fprintf(w, `<script src="/.captcha/%s/%s" integrity="%s" data-captcha="inject" data-policy="%[1]s" data-forms="%[4]s"></script>`,
-			policy, browser.InjectedScript.Name, browser.InjectedScript.Integrity, html.EscapeString(forms))
+		_, _ = fmt.Fprintf(w, `<script src="/.captcha/%s/%s" integrity="%s" data-captcha="inject" data-policy="%[1]s" data-forms="%[4]s"%[5]s></script>`,
+			policy, browser.InjectedScript.Name, browser.InjectedScript.Integrity, html.EscapeString(forms), map[bool]string{true: " data-isolated"}[g.isolated])
 	}
 	_, _ = io.WriteString(w, `<script nonce="app">
 		const note = (...words) => { sessionStorage.notes = (sessionStorage.notes ?? "") + words.join(" ") + "\n" };

@@ -13,7 +13,9 @@
     constructor(name, base, isolated) {
       this.name = name;
       this.#base = base;
-      this.page = base + (isolated ? "page?isolated" : "page"); // a page with COEP frames only what has it, too
+      this.isolated = isolated;
+      this.alone = base + "page";
+      this.page = this.alone + (isolated ? "?isolated" : ""); // a page with COEP frames only what has it, too
     }
 
     // Whether a submission passes the gate, as far as is known without waiting:
@@ -37,11 +39,25 @@
       if (before?.needed === "no" || performance.now() - before?.at < remembered) return before.answer;
       const asked = { at: performance.now(), answer: null, needed: "", cleared: false };
       this.#foreseen.set(key, asked);
-      asked.answer = fetch(this.#base + "needed", {
-        method: "POST", headers: { "Content-Type": "application/json" }, cache: "no-store",
-        body: JSON.stringify({ method, url: withoutHash(action) }),
-      }).then((response) => response.ok && response.json()).then((answer) => Object.assign(asked, answer)).catch(() => {});
+      asked.answer = this.#ask(method, action).then((answer) => Object.assign(asked, answer));
       return asked.answer;
+    }
+
+    async #ask(method, url) {
+      try {
+        const response = await fetch(this.#base + "needed", {
+          method: "POST", headers: { "Content-Type": "application/json" }, cache: "no-store",
+          body: JSON.stringify({ method, url: withoutHash(url) }),
+        });
+        return response.ok && await response.json();
+      } catch {
+        return undefined; // it is as unknown as before
+      }
+    }
+
+    // Whether there is a clearance, as the gate sees it.
+    async isCleared() {
+      return (await this.#ask("GET", this.#base))?.cleared === true;
     }
 
     // Takes a seat at the dialog, which all who want a clearance at the same time

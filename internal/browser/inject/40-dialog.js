@@ -15,6 +15,7 @@
 
   const dialogs = new Set();
   const hosts = new WeakSet(); // the elements that hold them
+  const { open: openWindow } = window;
 
   // A Dialog holds the frame in a shadow root, out of reach of the page's style
   // sheets, and is styled by properties, which no policy for styles forbids. It
@@ -53,6 +54,7 @@
       Object.assign(this.#close.style, { position: "absolute", top: "12px", insetInlineEnd: "12px" });
       this.#dialog.addEventListener("close", () => this.#shows && this.end(this.#passed)); // Esc
       this.#dialog.append(this.#close);
+      if (policy.isolated) this.#offerWindow();
       this.#root.append(this.#dialog);
       this.#hide();
       this.#load();
@@ -201,6 +203,19 @@
       }], ["×", () => this.end(false)]);
       Object.assign(this.#note.style, { bottom: "16px", insetInlineEnd: "16px" });
       this.#root.append(this.#note);
+    }
+
+    // In a page with COEP a provider's own frames do not load, nor does ours in
+    // some browsers. A window has no such bounds, but cannot always tell us how
+    // it went.
+    #offerWindow() {
+      const offer = card("group", "", [text.open, () => {
+        openWindow.call(window, this.policy.alone, "_blank", "popup,width=480,height=640");
+        const look = async () => (await this.policy.isCleared()) && dialogs.has(this) && this.#pass();
+        this.#timers.push(setInterval(look, 2000));
+      }]);
+      Object.assign(offer.style, { bottom: "16px", left: "50%", transform: "translateX(-50%)", padding: "8px" });
+      this.#dialog.append(offer);
     }
 
     // Who has waited in vain has to send it again.
