@@ -138,7 +138,8 @@ func (g *gated) serveEndpoint(w http.ResponseWriter, r *http.Request, policy, en
 	}
 }
 
-// serveNeeded answers as a gate whose matchers can be foreseen.
+// serveNeeded answers as a gate whose matchers can be foreseen, but for
+// /nothing.
 func (g *gated) serveNeeded(w http.ResponseWriter, r *http.Request, policy string) {
 	var asked struct{ Method, URL string }
 	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
@@ -151,7 +152,7 @@ func (g *gated) serveNeeded(w http.ResponseWriter, r *http.Request, policy strin
 	}
 	g.foreseen = append(g.foreseen, asked.Method+" "+u.Path)
 	answer := map[string]any{"needed": "no", "cleared": g.clearance(r, policy) != ""}
-	if first := strings.Split(u.Path, "/")[1]; first == policy || first == "both" {
+	if first := strings.Split(u.Path, "/")[1]; first == policy || first == "both" || first == "nothing" {
 		answer["needed"] = "unknown"
 	}
 	if err := json.NewEncoder(w).Encode(answer); err != nil {
