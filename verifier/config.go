@@ -121,7 +121,7 @@ const required = true
 
 // unmarshal reads the block of a verifier. No error repeats an argument, since
 // that may be a key.
-func unmarshal(d *caddyfile.Dispenser, options []option) error {
+func unmarshal(d *caddyfile.Dispenser, options []option, widget widgetOptions) error {
 	d.Next() // consume the verifier's name
 	verifier := d.Val()
 	if d.NextArg() {
@@ -130,10 +130,16 @@ func unmarshal(d *caddyfile.Dispenser, options []option) error {
 	given := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := d.Val()
+		if name == "widget" {
+			if err := widget.unmarshal(d); err != nil {
+				return err
+			}
+			continue
+		}
 		i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
 		switch {
 		case i < 0:
-			return d.Errf("unrecognized subdirective %q of %s; it has %s", name, verifier, names(options))
+			return d.Errf("unrecognized subdirective %q of %s; it has %s, widget", name, verifier, names(options))
 		case given[name]:
 			return d.Errf("%s is given twice", name)
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
@@ -49,6 +50,11 @@ type GeetestV3 struct {
 	// or http of a loopback address, without a query.
 	// Default: `https://static.geetest.com/static/tools/gt.js`
 	Script string `json:"script,omitempty"`
+
+	// Options of the provider's widget, by their names in its documentation,
+	// which reach the widget as they are. Those that this module sets itself
+	// are errors. Default: none
+	Widget map[string]json.RawMessage `json:"widget,omitempty"`
 
 	// How long one call to GeeTest may take in all. It must be positive.
 	// Default: `5s`
@@ -116,6 +122,9 @@ func (g *GeetestV3) Provision(caddy.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := (widgetOptions{&g.Widget, geetestV3Own}).check(); err != nil {
+		return err
+	}
 	if g.script, err = newScript(g.Script, geetestV3Script); err != nil {
 		return err
 	}
@@ -135,6 +144,7 @@ func (g *GeetestV3) Provision(caddy.Context) error {
 //		digest      md5|sha256|hmac-sha256 # md5
 //		endpoint    <url>                  # https://api.geetest.com
 //		script      <url>                  # https://static.geetest.com/static/tools/gt.js
+//		widget      <name> <value>
 //		timeout     <duration>             # 5s
 //	}
 func (g *GeetestV3) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -145,7 +155,7 @@ func (g *GeetestV3) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		{"endpoint", expectedURL, !required, serviceTo(&g.Endpoint)},
 		{"script", expectedScript, !required, scriptTo(&g.Script)},
 		{"timeout", expectedDuration, !required, durationTo(&g.Timeout)},
-	})
+	}, widgetOptions{&g.Widget, geetestV3Own})
 }
 
 // Captcha returns "geetest_v3" and the captcha id.
@@ -274,7 +284,7 @@ func (g *GeetestV3) Challenge(ctx context.Context, client Client, user string) (
 		return nil, verdict
 	}
 	return geetestV3Challenge{
-		widget:     widget{"geetest_v3", g.script.url},
+		widget:     widget{"geetest_v3", g.script.url, g.Widget},
 		Success:    1,
 		GT:         g.id,
 		Challenge:  g.derive(origin),
@@ -316,8 +326,19 @@ func (g *GeetestV3) derive(origin string) string {
 	return md5Hex(origin + g.key)
 }
 
-// Sources implements Verifier.
-func (g *GeetestV3) Sources() map[string][]string { return g.script.sources(geetestV3Sources) }
+// Sources implements Challenger.
+func (g *GeetestV3) Sources() map[string][]string {
+	return g.script.sources(geetestV3Sources, geetestHosts(g.service, geetestV3Service, g.Widget)...)
+}
+
+//go:embed geetest_v3.js
+var geetestV3Adapter string
+
+// Adapter implements Challenger.
+func (g *GeetestV3) Adapter() string { return geetestV3Adapter }
+
+// geetestV3Own are the widget's options that the adapter sets.
+var geetestV3Own = []string{"gt", "challenge", "offline", "new_captcha", "success", "product", "lang", "onError"}
 
 var geetestV3Sources = geetestSources("*.geetest.com", "*.geevisit.com", "dn-staticdown.qbox.me")
 

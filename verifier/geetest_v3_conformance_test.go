@@ -22,6 +22,7 @@ var geetestV3 = verifiertest.Subject{
 		{Name: "digest", Other: "sha256", Role: verifiertest.RoleVerdict},
 		{Name: "endpoint", Role: verifiertest.RoleService},
 		{Name: "script", Other: "https://example.com/gt.js", Role: verifiertest.RoleBrowser},
+		{Name: "widget", Other: map[string]any{"mask": map[string]any{"outside": false}}, Role: verifiertest.RoleBrowser},
 		{Name: "timeout", Other: "6s", Role: verifiertest.RoleTimeout},
 	},
 	Proof: geetestV3Proof("fa7025c83249ab263bc1f11f11ae21a5a7"),

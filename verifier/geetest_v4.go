@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"context"
+	_ "embed"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -42,6 +43,11 @@ type GeetestV4 struct {
 	// or http of a loopback address, without a query.
 	// Default: `https://static.geetest.com/v4/gt4.js`
 	Script string `json:"script,omitempty"`
+
+	// Options of the provider's widget, by their names in its documentation,
+	// which reach the widget as they are. Those that this module sets itself
+	// are errors. Default: none
+	Widget map[string]json.RawMessage `json:"widget,omitempty"`
 
 	// How long the call to GeeTest may take in all. It must be positive.
 	// Default: `5s`
@@ -96,6 +102,9 @@ func (g *GeetestV4) Provision(caddy.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := (widgetOptions{&g.Widget, geetestV4Own}).check(); err != nil {
+		return err
+	}
 	if g.script, err = newScript(g.Script, geetestV4Script); err != nil {
 		return err
 	}
@@ -116,6 +125,7 @@ func (g *GeetestV4) Provision(caddy.Context) error {
 //		captcha_key <key>
 //		endpoint    <url>      # https://gcaptcha4.geetest.com
 //		script      <url>      # https://static.geetest.com/v4/gt4.js
+//		widget      <name> <value>
 //		timeout     <duration> # 5s
 //	}
 func (g *GeetestV4) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -125,7 +135,7 @@ func (g *GeetestV4) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		{"endpoint", expectedURL, !required, serviceTo(&g.Endpoint)},
 		{"script", expectedScript, !required, scriptTo(&g.Script)},
 		{"timeout", expectedDuration, !required, durationTo(&g.Timeout)},
-	})
+	}, widgetOptions{&g.Widget, geetestV4Own})
 }
 
 // Captcha returns "geetest_v4" and the captcha id.
@@ -298,11 +308,22 @@ type geetestV4Challenge struct {
 
 // Challenge returns the captcha id. The v4 widget gets all else from GeeTest.
 func (g *GeetestV4) Challenge(context.Context, Client, string) (challenge any, failure Verdict) {
-	return geetestV4Challenge{widget{"geetest_v4", g.script.url}, g.id}, Verdict{}
+	return geetestV4Challenge{widget{"geetest_v4", g.script.url, g.Widget}, g.id}, Verdict{}
 }
 
-// Sources implements Verifier.
-func (g *GeetestV4) Sources() map[string][]string { return g.script.sources(geetestV4Sources) }
+// Sources implements Challenger.
+func (g *GeetestV4) Sources() map[string][]string {
+	return g.script.sources(geetestV4Sources, geetestHosts(g.service, geetestV4Service, g.Widget)...)
+}
+
+//go:embed geetest_v4.js
+var geetestV4Adapter string
+
+// Adapter implements Challenger.
+func (g *GeetestV4) Adapter() string { return geetestV4Adapter }
+
+// geetestV4Own are the widget's options that the adapter sets.
+var geetestV4Own = []string{"captchaId", "challenge", "product", "language", "onError", "offlineCb"}
 
 var geetestV4Sources = geetestSources("*.geetest.com", "*.geevisit.com", "*.gsensebot.com", "dn-staticdown.qbox.me")
 

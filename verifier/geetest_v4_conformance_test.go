@@ -17,6 +17,7 @@ var geetestV4 = verifiertest.Subject{
 		{Name: "captcha_key", Value: "b09a7aafbfd83f73b35a9b530d0337bf", Other: "other", Role: verifiertest.RoleSecret},
 		{Name: "endpoint", Role: verifiertest.RoleService},
 		{Name: "script", Other: "https://example.com/gt4.js", Role: verifiertest.RoleBrowser},
+		{Name: "widget", Other: map[string]any{"mask": map[string]any{"outside": false}}, Role: verifiertest.RoleBrowser},
 		{Name: "timeout", Other: "6s", Role: verifiertest.RoleTimeout},
 	},
 	Proof: geetestV4Proof("4dc3cfc2cdff448cad8d13107198d473"),

@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -63,6 +64,11 @@ type Tencent struct {
 	// `cn`, `https://ca.turing.captcha.qcloud.com/TJNCaptcha-global.js` for
 	// `intl`
 	Script string `json:"script,omitempty"`
+
+	// Options of the provider's widget, by their names in its documentation,
+	// which reach the widget as they are. Those that this module sets itself
+	// are errors. Default: none
+	Widget map[string]json.RawMessage `json:"widget,omitempty"`
 
 	// The cipher, `cbc` or `gcm`, with which the widget gets the
 	// captcha_app_id encrypted as well ("aidEncrypted"). Without it Tencent
@@ -157,6 +163,9 @@ func (t *Tencent) Provision(caddy.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := (widgetOptions{&t.Widget, tencentOwn}).check(); err != nil {
+		return err
+	}
 	if t.script, err = newScript(t.Script, defaultScript); err != nil {
 		return err
 	}
@@ -196,6 +205,7 @@ func checkScore(score int) error {
 //		secret_key     <key>
 //		endpoint       <url>           # by site
 //		script         <url>           # by site: TJCaptcha.js, TJNCaptcha-global.js
+//		widget      <name> <value>
 //		encrypt_app_id cbc|gcm [<ttl>] # off; ttl 24h
 //		max_score      <0-100>         # unset: Score is not looked at
 //		timeout        <duration>      # 5s
@@ -212,7 +222,7 @@ func (t *Tencent) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		{"encrypt_app_id", "cbc or gcm, and perhaps a duration from 1s to 24h", !required, append(choiceTo(&t.EncryptAppID, appIDCipherModes), ttlTo(&t.EncryptAppIDTTL)...)},
 		{"max_score", "a number from 0 to 100", !required, scoreTo(&t.MaxScore)},
 		{"timeout", expectedDuration, !required, durationTo(&t.Timeout)},
-	})
+	}, widgetOptions{&t.Widget, tencentOwn})
 }
 
 func ttlTo(to *caddy.Duration) setters {
@@ -327,20 +337,29 @@ type tencentChallenge struct {
 // configured. The widget gets all else from Tencent.
 func (t *Tencent) Challenge(context.Context, Client, string) (challenge any, failure Verdict) {
 	_, appID := t.Captcha()
-	c := tencentChallenge{widget: widget{"tencent", t.script.url}, CaptchaAppID: appID, Site: t.Site}
+	c := tencentChallenge{widget: widget{"tencent", t.script.url, t.Widget}, CaptchaAppID: appID, Site: t.Site}
 	if t.appIDCipher != nil {
 		c.AidEncrypted, c.AidEncryptedType = t.appIDCipher.encrypt(appID, t.now()), t.appIDCipher.mode
 	}
 	return c, Verdict{}
 }
 
-// Sources implements Verifier.
+// Sources implements Challenger.
 func (t *Tencent) Sources() map[string][]string {
 	if t.Site == "intl" {
 		return t.script.sources(tencentSourcesIntl)
 	}
 	return t.script.sources(tencentSources)
 }
+
+//go:embed tencent.js
+var tencentAdapter string
+
+// Adapter implements Challenger.
+func (t *Tencent) Adapter() string { return tencentAdapter }
+
+// tencentOwn are the widget's options that the adapter sets.
+var tencentOwn = []string{"aidEncrypted", "aidEncryptedType", "aidEncryptedAad", "userLanguage", "ready", "loading", "showFn"}
 
 // Tencent documents no hosts. These are those that sites with a policy of
 // their own list, the two sites of Tencent's told apart.
@@ -359,11 +378,12 @@ func tencentSourcesOf(host string) map[string][]string {
 	)
 	return map[string][]string{
 		"script-src":  {host, files, fallback, jQuery},
-		"style-src":   {host, files, "'unsafe-inline'"},
-		"img-src":     {host, files, "data:"},
-		"font-src":    {host, files, "data:"},
+		"style-src":   {host, files, fallback, "'unsafe-inline'"},
+		"img-src":     {host, files, fallback, "data:"},
+		"font-src":    {host, files, fallback, "data:"},
 		"connect-src": {host, files, fallback, risk, device},
 		"frame-src":   {host, files, fallback},
+		"media-src":   {host, files, fallback}, // the captcha by voice
 		"worker-src":  {"blob:"},
 	}
 }

@@ -54,6 +54,7 @@ func tencent(maxScore any) verifiertest.Subject {
 			{Name: "secret_key", Value: "SKEXAMPLE", Other: "other", Role: verifiertest.RoleSecret},
 			{Name: "endpoint", Role: verifiertest.RoleService},
 			{Name: "script", Other: "https://example.com/TJCaptcha.js", Role: verifiertest.RoleBrowser},
+			{Name: "widget", Other: map[string]any{"mask": map[string]any{"outside": false}}, Role: verifiertest.RoleBrowser},
 			{Name: "encrypt_app_id", Value: "cbc", Other: "gcm", Role: verifiertest.RoleBrowser},
 			{Name: "encrypt_app_id_ttl", Other: "1h", Role: verifiertest.RoleBrowser},
 			{Name: "max_score", Value: maxScore, Other: 51, Role: verifiertest.RoleVerdict},

@@ -72,6 +72,32 @@ type Challenger interface {
 	// Sources returns what the Content-Security-Policy of a page with the
 	// widget has to allow: sources by directive. The map is the caller's.
 	Sources() map[string][]string
+
+	// Adapter returns the script that shows the provider's widget. The widget
+	// page runs it before its own script, which knows no provider. It must
+	// parse in browsers of 2018 (ECMAScript 2017) and sets the global
+	// captchaAdapter to an object with
+	//
+	//	provider   the provider's name, for people
+	//	proof      the names of the proof's parameters, in an array
+	//	loaded()   whether the provider's script, the challenge's "script", is here
+	//	make(challenge, page, on)
+	//	           makes a widget. challenge is the Challenge; page.lang is the
+	//	           page's language, such as "zh-CN", and page.box an empty
+	//	           element for a widget that stands in the page.
+	//
+	// make, or what it starts, calls
+	//
+	//	on.made(widget)           with the widget, of which the page calls destroy()
+	//	                          and, after a refused proof, reset(), if it has them
+	//	on.ready(open)            when open() can open the widget, or without open
+	//	                          when it stands in page.box
+	//	on.proof(values)          with the proof's parameters by name
+	//	on.closed()               when the person has closed the widget
+	//	on.failed(code)           when the widget has failed; the code is shown
+	//	on.offline(code, values)  when the widget cannot reach its provider, with
+	//	                          values if it makes a proof of its own then
+	Adapter() string
 }
 
 // Parameter is one part of a proof.
