@@ -20,7 +20,7 @@ import (
 // stands for the simulator.
 var policies = map[string]map[string]string{
 	"geetest_v3": {"script-src": "'nonce-test' ORIGIN", "style-src": "'unsafe-inline' ORIGIN", "img-src": "ORIGIN"},
-	"geetest_v4": {"script-src": "'nonce-test' ORIGIN", "style-src": "'unsafe-inline' ORIGIN", "img-src": "ORIGIN"},
+	"geetest_v4": {"script-src": "'nonce-test' ORIGIN", "style-src": "'unsafe-inline' ORIGIN", "img-src": "ORIGIN", "worker-src": "blob:"},
 	"tencent": {
 		"script-src": "'nonce-test' ORIGIN", "style-src": "'unsafe-inline'", "img-src": "ORIGIN",
 		"frame-src": "ORIGIN", "connect-src": "ORIGIN", "worker-src": "blob:",

@@ -21,6 +21,7 @@ const (
 	V3ResetPath   = "/reset.php"                   // api.geetest.com
 
 	V4ScriptPath  = "/v4/gt4.js"               // static.geetest.com
+	V4AliPath     = "/v4/ct4.js"               // static.alicaptcha.com
 	V4MainPath    = "/v4/static/gcaptcha4.js"  // static.geetest.com
 	V4GctPath     = "/v4/gct/gct4.js"          // static.geetest.com
 	V4BypassPath  = "/v4/bypass.js"            // static.geetest.com
@@ -64,7 +65,8 @@ var staticFiles = []staticFile{
 	{V3OfflinePath, scriptType, []string{"net.js", "box.js", "fullpage.0.0.0.js", "fullpage.js"}, true},
 	{V3StylePath, styleType, []string{"style.css"}, true},
 	{V3PicturePath, imageType, []string{"picture.svg"}, true},
-	{V4ScriptPath, scriptType, []string{"net.js", "gt4.js"}, true},
+	{V4ScriptPath, scriptType, []string{"net.js", "gt4_name.js", "gt4.js"}, true},
+	{V4AliPath, scriptType, []string{"net.js", "ct4_name.js", "gt4.js"}, true},
 	{V4MainPath, scriptType, []string{"net.js", "box.js", "gcaptcha4.js"}, true},
 	{V4BypassPath, scriptType, []string{"net.js", "box.js", "bypass.js", "gcaptcha4.js"}, true},
 	{V4GctPath, scriptType, []string{"gct4.js"}, true},

@@ -90,8 +90,10 @@ func TestBadWidgetOptions(t *testing.T) {
 func TestHostsOfAnotherService(t *testing.T) {
 	for _, test := range []struct{ id, endpoint, widget, want string }{
 		{"geetest_v4", "https://captcha.alicaptcha.com", `{}`, "https://captcha.alicaptcha.com https://captchabak.alicaptcha.com"},
-		{"geetest_v4", "https://captcha.example.com", `{"apiServers": ["api.example.com:8443", "b.example.com/x"], "staticServers": "s.example.com"}`,
-			"api.example.com:8443 b.example.com https://captcha.example.com s.example.com"},
+		{
+			"geetest_v4", "https://captcha.example.com", `{"apiServers": ["api.example.com:8443", "b.example.com/x"], "staticServers": "s.example.com"}`,
+			"api.example.com:8443 b.example.com https://captcha.example.com s.example.com",
+		},
 		{"geetest_v3", "https://api.example.com", `{"api_server": "c.example.com"}`, "c.example.com https://api.example.com"},
 		{"geetest_v4", "https://gcaptcha4.geetest.com", `{"apiServers": ["*; script-src *", "", 1]}`, ""},
 	} {

@@ -136,21 +136,13 @@ func clicking(selectors ...string) string {
 	return strings.Join(parts, " || ")
 }
 
-const solveButton, startButton = ".captcha-simulator-solve", "#captcha-button"
+const solveButton, button = ".captcha-simulator-solve", "#captcha-button"
 
-// solve solves the captcha on the challenge page.
+// solve solves the captcha on the challenge page, or in the dialog that the
+// injected script shows.
 func (p person) solve() {
 	p.t.Helper()
-	p.click(startButton)
-	p.click(solveButton)
-}
-
-// solveInDialog solves the captcha that the injected script shows.
-func (p person) solveInDialog() {
-	p.t.Helper()
-	if err := chromedp.Do(p.ctx, browsertest.AwaitInFrame("/.captcha/", clicking(solveButton))); err != nil {
-		p.t.Fatal(err)
-	}
+	p.onPage().solve()
 }
 
 // sound fails the test if a document reported an error or a violation of its
@@ -203,7 +195,7 @@ func TestAPlainForm(t *testing.T) {
 				p := newPerson(t)
 				p.open(url + prefix + "/login" + csp)
 				p.click("#plain button")
-				p.solveInDialog()
+				p.solve()
 				p.await("document.title === 'Welcome' && document.readyState === 'complete'")
 				if got := p.text("document.body.innerText"); got != want {
 					t.Errorf("the application got\n%s\nwithout the captcha it gets\n%s", got, want)
@@ -224,7 +216,7 @@ func TestAScript(t *testing.T) {
 				p := newPerson(t)
 				p.open(url + prefix + "/login")
 				p.click("#" + form + " button")
-				p.solveInDialog()
+				p.solve()
 				output := fmt.Sprintf("document.querySelector('#%s output').textContent", form)
 				p.await(output)
 				status, body, _ := strings.Cut(p.text(output), "\n")

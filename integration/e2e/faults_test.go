@@ -36,7 +36,7 @@ func TestFaults(t *testing.T) {
 			func(m meeting, _ *simulator.Simulator) {
 				m.solve()
 				m.says("rejected", "retry")
-				m.click(startButton)
+				m.click(button)
 			},
 		},
 		{
@@ -45,7 +45,7 @@ func TestFaults(t *testing.T) {
 			func(m meeting, _ *simulator.Simulator) {
 				m.solve()
 				m.says("rejected", "retry")
-				m.click(startButton)
+				m.click(button)
 			},
 		},
 		{
@@ -54,7 +54,7 @@ func TestFaults(t *testing.T) {
 			func(m meeting, _ *simulator.Simulator) {
 				m.solve()
 				m.says("rejected", "retry")
-				m.click(startButton)
+				m.click(button)
 			},
 		},
 		{
@@ -63,7 +63,7 @@ func TestFaults(t *testing.T) {
 			func(m meeting, _ *simulator.Simulator) {
 				m.solve()
 				m.says("expired", "retry")
-				m.click(startButton)
+				m.click(button)
 			},
 		},
 		{
@@ -74,7 +74,7 @@ func TestFaults(t *testing.T) {
 			func(m meeting, _ *simulator.Simulator) {
 				m.solve()
 				m.says("risky", "retry")
-				m.click(startButton)
+				m.click(button)
 			},
 		},
 		{
@@ -147,12 +147,9 @@ func TestFaults(t *testing.T) {
 
 // closes closes the widget, and opens it again.
 func closes(m meeting, _ *simulator.Simulator) {
-	if m.frame == "" {
-		m.click(startButton)
-	}
 	m.click(".captcha-simulator-close")
 	m.says("closed", "open")
-	m.click(startButton)
+	m.click(button)
 }
 
 // heals waits for the message, and then has the provider work again and the
@@ -161,6 +158,6 @@ func heals(says string) func(meeting, *simulator.Simulator) {
 	return func(m meeting, s *simulator.Simulator) {
 		m.says(says, "retry")
 		s.Heal()
-		m.click(startButton)
+		m.click(button)
 	}
 }

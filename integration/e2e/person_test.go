@@ -16,22 +16,20 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"
 )
 
-// meeting is where a person meets the captcha: on a page of its own or in the
-// dialog over the application's page.
+// meeting is where a person meets the captcha: in a frame of the challenge page
+// or of the dialog over the application's page.
 type meeting struct {
 	p     person
-	frame string // a part of the frame's URL, or "" on the page
+	frame string // a part of its URL
 }
 
-func (p person) onPage() meeting   { return meeting{p, ""} }
+func (p person) onPage() meeting   { return meeting{p, "/.captcha/"} }
 func (p person) inDialog() meeting { return meeting{p, "/.captcha/"} }
 
 // await waits until the expression is true in the captcha's document.
 func (m meeting) await(expression string) {
 	m.p.t.Helper()
-	if m.frame == "" {
-		m.p.await(expression)
-	} else if err := chromedp.Do(m.p.ctx, browsertest.AwaitInFrame(m.frame, expression)); err != nil {
+	if err := chromedp.Do(m.p.ctx, browsertest.AwaitInFrame(m.frame, expression)); err != nil {
 		m.p.t.Fatal(err)
 	}
 }
@@ -55,13 +53,18 @@ func (m meeting) says(text, button string) {
 	m.await(want)
 }
 
-// solve opens the captcha where it does not open by itself, and solves it.
+// solve solves the captcha, which opens by itself.
 func (m meeting) solve() {
 	m.p.t.Helper()
-	if m.frame == "" {
-		m.click(startButton)
-	}
 	m.click(solveButton)
+}
+
+// escape closes the dialog.
+func (m meeting) escape() {
+	m.p.t.Helper()
+	if err := chromedp.Do(m.p.ctx, chromedp.KeyEvent(kb.Escape)); err != nil {
+		m.p.t.Fatal(err)
+	}
 }
 
 // submit fills in the application's form and sends it. What it clicks last may

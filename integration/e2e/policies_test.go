@@ -59,9 +59,6 @@ func TestTencentScripts(t *testing.T) {
 				p := newPerson(t)
 				p.open(w.url + where.path)
 				m := where.arrive(p)
-				if place == "page" && site == "cn" {
-					m.click(startButton)
-				}
 				m.click(solveButton)
 				p.arrives(where.arrived)
 				p.sound()

@@ -58,7 +58,9 @@ func TestWhoMayAskTheEndpoints(t *testing.T) {
 		{"HEAD", "verify", "", 405},
 		{"POST", "verify", "cross-site", 403},
 		{"POST", "verify", "none", 403},
-		{"GET", "page-0.js", "cross-site", 200},
+		{"GET", "page-en-0.js", "cross-site", 200},
+		{"GET", "widget-zh-TW-0.js", "", 200},
+		{"GET", "widget-xx-0.js", "", 404},
 		{"POST", "inject-0.js", "", 405},
 		{"GET", "captcha.js", "", 404},
 		{"GET", "other-0.js", "", 404},
@@ -97,7 +99,7 @@ func TestEndpointsForClearancesNeedThem(t *testing.T) {
 	for _, c := range []struct {
 		method, endpoint string
 		status           int
-	}{{"GET", "challenge", 200}, {"POST", "verify", 404}, {"GET", "verify", 404}, {"GET", "page", 404}, {"GET", "needed", 404}, {"GET", "page-0.js", 200}} {
+	}{{"GET", "challenge", 200}, {"POST", "verify", 404}, {"GET", "verify", 404}, {"GET", "page", 404}, {"GET", "needed", 404}, {"GET", "page-en-0.js", 200}} {
 		if a := g.At(c.method, c.endpoint, ""); a.StatusCode != c.status {
 			t.Errorf("%s %s: status %d, want %d", c.method, c.endpoint, a.StatusCode, c.status)
 		}

@@ -3,6 +3,7 @@
 package pages
 
 import (
+	"encoding/json"
 	"html"
 	"net/http"
 	"os"
@@ -23,7 +24,7 @@ var nonceAttribute = regexp.MustCompile(`nonce="([^"]*)"`)
 func TestThePageIsNeverStoredAndSpeaksTheLanguage(t *testing.T) {
 	g := harness.BrowserGate(t, harness.GeeTestV4)
 	nonces := make(map[string]bool)
-	for language, lang := range map[string]string{"": "en", "de": "en", "zh": "zh-CN", "zh-TW,en;q=0.5": "zh-TW", "en-GB,zh;q=0.9": "en"} {
+	for language, lang := range map[string]string{"": "en", "de": "de", "nl": "en", "zh": "zh-CN", "zh-TW,en;q=0.5": "zh-TW", "en-GB,zh;q=0.9": "en"} {
 		for path, status := range map[string]int{"/login": 403, "/.captcha/default/page": 200} {
 			a := harness.Send(t, harness.NewRequest(t, "GET", g.URL+path, "", harness.Navigate(language)...))
 			if a.StatusCode != status {
@@ -62,11 +63,29 @@ func TestThePageIsNeverStoredAndSpeaksTheLanguage(t *testing.T) {
 	}
 }
 
-// TestOnlyAPageThatWasGotReloads: the page repeats a GET by itself, and nothing
-// else. HEAD gets the header of the page alone.
+// next returns what a challenge page does when the captcha is solved, and what
+// it sends again.
+func next(t *testing.T, page string) (next, entries string) {
+	t.Helper()
+	match := regexp.MustCompile(`data-settings="([^"]*)"`).FindStringSubmatch(page)
+	if match == nil {
+		t.Fatalf("the page has no settings: %s", page)
+	}
+	var settings struct {
+		Next    string
+		Entries json.RawMessage
+	}
+	if err := json.Unmarshal([]byte(html.UnescapeString(match[1])), &settings); err != nil {
+		t.Fatal(err)
+	}
+	return settings.Next, string(settings.Entries)
+}
+
+// TestOnlyAPageThatWasGotReloads: the page repeats a GET by itself. HEAD gets
+// the header of the page alone.
 func TestOnlyAPageThatWasGotReloads(t *testing.T) {
 	g := harness.BrowserGate(t, harness.GeeTestV4)
-	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "OPTIONS", "get"} {
+	for method, want := range map[string]string{"GET": "reload", "HEAD": "", "POST": "back", "PUT": "back", "OPTIONS": "back", "get": "back"} {
 		a := harness.Send(t, harness.NewRequest(t, method, g.URL+"/login", "", harness.Navigate("en")...))
 		g.Want(a, 403, "missing")
 		if got := a.Header.Get("Content-Type"); got != "text/html; charset=utf-8" {
@@ -76,23 +95,76 @@ func TestOnlyAPageThatWasGotReloads(t *testing.T) {
 			if a.Text != "" || a.Header.Get("Content-Security-Policy") == "" {
 				t.Errorf("HEAD: body %q, header %v", a.Text, a.Header)
 			}
-			continue
+		} else if got, _ := next(t, a.Text); got != want {
+			t.Errorf("%s: the page does %s next, want %s", method, got, want)
 		}
-		reloads := strings.Contains(html.UnescapeString(a.Text), `"reload":true`)
-		if !reloads && !strings.Contains(html.UnescapeString(a.Text), `"reload":false`) {
-			t.Fatalf("%s: the page does not say whether it reloads", method)
+	}
+}
+
+// TestWhatAPageSendsAgain: a form of a page of the site's own, which a browser
+// can encode to the same bytes, whether the policy looks into bodies or not.
+func TestWhatAPageSendsAgain(t *testing.T) {
+	const ordinary = "user=alice&password=s%26cret"
+	const form = "application/x-www-form-urlencoded"
+	own := []string{"Sec-Fetch-Site", "same-origin"}
+	long := "a=" + strings.Repeat("x", 1<<20)
+	tests := []struct {
+		name, method, contentType, body string
+		header                          []string
+		next, entries                   string
+	}{
+		{"form", "POST", form, ordinary, own, "resend", `[["user","alice"],["password","s\u0026cret"]]`},
+		{"markup", "POST", form, "a=%3C%2Fscript%3E%22%27", own, "resend", `[["a","\u003c/script\u003e\"'"]]`},
+		{"nothing", "POST", form, "", own, "resend", "[]"},
+		{"a browser without Fetch metadata", "POST", form, ordinary, []string{"Origin", "ORIGIN"}, "resend", `[["user","alice"],["password","s\u0026cret"]]`},
+		{"of another scheme", "POST", form, ordinary, []string{"Origin", "https://HOST"}, "home", ""},
+		{"of another site", "POST", form, ordinary, []string{"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"}, "home", ""},
+		{"of another site, with a clumsy proxy", "POST", form, ordinary, []string{"Sec-Fetch-Site", "cross-site", "Origin", "ORIGIN"}, "home", ""},
+		{"of another origin of the site", "POST", form, ordinary, []string{"Sec-Fetch-Site", "same-site"}, "home", ""},
+		{"of an opaque origin", "POST", form, ordinary, []string{"Origin", "null"}, "home", ""},
+		{"of a bookmark", "POST", form, ordinary, []string{"Sec-Fetch-Site", "none"}, "home", ""},
+		{"of nobody knows whom", "POST", form, ordinary, nil, "back", ""},
+		{"PUT", "PUT", form, ordinary, own, "back", ""},
+		{"a charset", "POST", form + "; charset=utf-8", ordinary, own, "back", ""},
+		{"not as a browser encodes it", "POST", form, "a=%c3", own, "back", ""},
+		{"JSON", "POST", "application/json", "{}", own, "back", ""},
+		{"too long", "POST", form, long, own, "back", ""},
+	}
+	for name, options := range map[string][]string{"forms are searched": nil, "the header is": {"from header"}} {
+		g := harness.NewGate(t)
+		g.Run(g.Captcha(harness.GeeTestV4, append(options, "clearance 30m", "body_limit 2MiB")...) + g.Proxy())
+		for _, test := range tests {
+			t.Run(name+"/"+test.name, func(t *testing.T) {
+				header := append(harness.Navigate("en"), "Content-Type", test.contentType)
+				for _, field := range test.header {
+					header = append(header, strings.NewReplacer("ORIGIN", g.URL, "HOST", strings.TrimPrefix(g.URL, "http://")).Replace(field))
+				}
+				a := harness.Send(t, harness.NewRequest(t, test.method, g.URL+"/login?a=b", test.body, header...))
+				g.Want(a, 403, "missing")
+				if next, entries := next(t, a.Text); next != test.next || entries != test.entries {
+					t.Errorf("the page does %s with %.100s next, want %s with %s", next, entries, test.next, test.entries)
+				}
+				wantReferrer := "strict-origin"
+				if test.next == "resend" {
+					wantReferrer = "same-origin"
+				}
+				csp := a.Header.Get("Content-Security-Policy")
+				if got := a.Header.Get("Referrer-Policy"); got != wantReferrer || strings.Contains(csp, "form-action") == (test.next == "resend") {
+					t.Errorf("Referrer-Policy %s, Content-Security-Policy %s", got, csp)
+				}
+			})
 		}
-		if reloads != (method == "GET") {
-			t.Errorf("%s: the page reloads: %t", method, reloads)
+		if len(g.Seen()) != 0 {
+			t.Errorf("%s: the application saw %d requests", name, len(g.Seen()))
 		}
 	}
 }
 
 // ownPage is an operator's page with a line of its own.
 const ownPage = `<!DOCTYPE html>
-<html lang="{{.Lang}}" dir="{{.Dir}}"><head><title>{{.Text.title}}</title>
+<html lang="{{.Lang}}" dir="{{.Text.dir}}"><head><title>{{.Text.title}}</title>
 <script src="{{.Script}}" integrity="{{.Integrity}}" nonce="{{.Nonce}}" data-captcha="page" data-settings="{{.Settings}}" defer></script>
-</head><body><p id="captcha-status"></p><div id="captcha-widget"></div><button id="captcha-button"></button>
+</head><body><p id="captcha-status"></p><button id="captcha-button"></button>
 <p>of the house {{.Policy}} {{.Provider}} {{.Outcome}} {{.Reason}}</p>
 LINE
 </body></html>
@@ -127,7 +199,7 @@ func TestThePageOfTheOperatorIsServed(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "own.html")); err != nil {
 		t.Fatal(err)
 	}
-	if a := g.At("GET", "page", ""); a.StatusCode != http.StatusOK || !strings.Contains(a.Text, "of the house default") {
+	if a := harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/login", "", harness.Navigate("en")...)); a.StatusCode != http.StatusForbidden || !strings.Contains(a.Text, "of the house default") {
 		t.Errorf("the page without its file: %d %s", a.StatusCode, a.Text)
 	}
 }

@@ -88,7 +88,7 @@ func TestNothingOfTheRequestIsInThePage(t *testing.T) {
 // TestAPageThatCannotBeMadeForwardsNothing: a template that fails when it is
 // needed must not end in an error route, which may lead to the application.
 func TestAPageThatCannotBeMadeForwardsNothing(t *testing.T) {
-	builtIn, err := os.ReadFile(harness.Path(t, "internal", "browser", "page.html"))
+	builtIn, err := os.ReadFile(harness.Path(t, "internal", "browser", "challenge.html"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestAPageThatCannotBeMadeForwardsNothing(t *testing.T) {
 	g.Run(g.Captcha(harness.GeeTestV4, "clearance 30m", "page_template "+file) + g.Proxy() + "handle_errors {\n" + g.Proxy() + "}\n")
 	a := harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/login", "", "Sec-Fetch-Mode", "navigate"))
 	g.Want(a, 403, "missing")
-	if !strings.Contains(a.Text, "captcha-widget") {
+	if !strings.Contains(a.Text, "captcha-fallback") {
 		t.Errorf("no page came: %s", a.Text)
 	}
 	if a := g.At("GET", "page", ""); a.StatusCode != 200 || len(g.Seen()) != 0 {

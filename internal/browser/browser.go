@@ -1,6 +1,8 @@
-// Package browser makes what a browser gets: the challenge page, with its
-// Content-Security-Policy, and the scripts that run there and in the
-// application's pages. It knows the providers' widgets but no HTTP handler.
+// Package browser makes what a browser gets: the challenge page, which answers
+// a refused navigation, the widget page, which it frames as the dialog in an
+// application's page does, the scripts of all three, and the header fields of
+// the pages. It knows the interface of providers' widgets, but no provider and
+// no HTTP handler.
 package browser
 
 import (
@@ -11,38 +13,54 @@ import (
 	"embed"
 	"encoding/base64"
 	"encoding/hex"
-	"maps"
-	"net/http"
-	"slices"
 	"strings"
+	"sync"
 )
 
 // Script is one of the scripts that are served. They are apart because the
-// challenge page is also for browsers that are too old for what the one in the
-// application's pages is written in.
+// pages are also for browsers that are too old for what the one in the
+// application's pages is written in, and because no provider's script runs in
+// the challenge page.
 type Script struct {
-	// Name is what the script is served as: its kind and a short hash of its
-	// content, so that it changes whenever the script does. No name of ours
-	// is captcha.js, which a provider's script would take for its own.
+	// Name is what the script is served as: its kind, the language of its
+	// texts if it has any, and a short hash of its content, so that it
+	// changes whenever the script does. No name of ours is captcha.js, which a
+	// provider's script would take for its own.
 	Name string
 
 	Content []byte
 
-	// Gzipped is the content as the coding gzip has it.
-	Gzipped []byte
-
 	// Integrity is the content's hash as the integrity attribute wants it.
 	Integrity string
+
+	// Gzipped returns the content as the coding gzip has it.
+	Gzipped func() []byte
 }
 
+//go:embed page.js
+var pageSource []byte
+
 //go:embed widget.js
-var widget []byte
+var widgetSource []byte
 
 // inject holds the parts of one script, which stand in one function: they are
 // put together in the order of their names.
 //
 //go:embed inject/*.js
 var inject embed.FS
+
+// slim takes out of a script what only its readers need: the lines that are
+// comments, and the indentation. No text in our scripts spans lines.
+func slim(source []byte) []byte {
+	kept := make([]byte, 0, len(source))
+	for line := range bytes.Lines(source) {
+		line = bytes.TrimSpace(line)
+		if len(line) > 0 && !bytes.HasPrefix(line, []byte("//")) {
+			kept = append(append(kept, line...), '\n')
+		}
+	}
+	return kept
+}
 
 func joined(files embed.FS, dir string) []byte {
 	entries, _ := files.ReadDir(dir) // what is embedded is there
@@ -54,25 +72,33 @@ func joined(files embed.FS, dir string) []byte {
 	return bytes.Join(parts, []byte("\n"))
 }
 
-// PageScript runs on the challenge page and InjectedScript in the
-// application's pages.
-var (
-	PageScript     = newScript("page", widget)
-	InjectedScript = newScript("inject", joined(inject, "inject"))
-)
+// InjectedScript runs in the application's pages.
+var InjectedScript = newScript("inject", slim(joined(inject, "inject")))
 
-func newScript(kind string, content []byte) Script {
+// pageScripts run on the challenge page, by language.
+var pageScripts = inEachLanguage("page", slim(pageSource))
+
+// inEachLanguage returns a script that finds its texts in self.captchaText.
+func inEachLanguage(kind string, parts ...[]byte) map[string]*Script {
+	scripts := make(map[string]*Script, len(texts))
+	for lang, text := range texts {
+		content := append([][]byte{[]byte("self.captchaText = " + text.json + ";")}, parts...)
+		scripts[lang] = newScript(kind+"-"+lang, bytes.Join(content, []byte("\n")))
+	}
+	return scripts
+}
+
+func newScript(kind string, content []byte) *Script {
 	digest := sha256.Sum256(content)
-	return Script{
+	return &Script{
 		Name:      kind + "-" + hex.EncodeToString(digest[:8]) + ".js",
 		Content:   content,
-		Gzipped:   gzipped(content),
 		Integrity: "sha256-" + base64.StdEncoding.EncodeToString(digest[:]),
+		Gzipped:   sync.OnceValue(func() []byte { return gzipped(content) }),
 	}
 }
 
-// gzipped returns the content compressed as well as gzip can. It is done once,
-// when the program starts.
+// gzipped returns the content compressed as well as gzip can.
 func gzipped(content []byte) []byte {
 	var compressed bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&compressed, gzip.BestCompression) // the level is one that there is
@@ -81,79 +107,30 @@ func gzipped(content []byte) []byte {
 	return compressed.Bytes()
 }
 
-// ScriptNamed returns the script that is served under a name. It is current
-// unless the name has the hash of another version; there is none where the name
-// is of no kind of ours.
-func ScriptNamed(name string) (script Script, current, ok bool) {
-	for _, script := range []Script{PageScript, InjectedScript} {
-		kind, _, _ := strings.Cut(script.Name, "-")
-		if asked, _, found := strings.Cut(name, "-"); found && asked == kind && strings.HasSuffix(name, ".js") {
-			return script, name == script.Name, true
-		}
+// ScriptNamed returns the script that is served under a name to the pages of a
+// widget. It is current unless the name has the hash of another version; there
+// is none where the name is of no kind of ours.
+func (w *Widget) ScriptNamed(name string) (script *Script, current, ok bool) {
+	kind, hash := cutLast(name)
+	if !strings.HasSuffix(hash, ".js") {
+		return nil, false, false
 	}
-	return Script{}, false, false
+	of, lang, _ := strings.Cut(kind, "-")
+	switch {
+	case kind == "inject":
+		script = InjectedScript
+	case of == "page":
+		script = pageScripts[lang]
+	case of == "widget" && w != nil:
+		script = w.scripts[lang]
+	}
+	return script, script != nil && name == script.Name, script != nil
+}
+
+func cutLast(name string) (kind, hash string) {
+	i := max(0, strings.LastIndexByte(name, '-'))
+	return name[:i], name[i:]
 }
 
 // Nonce returns a new random value of at least 128 bits for one answer.
 func Nonce() string { return rand.Text() }
-
-// CSP returns the Content-Security-Policy of the challenge page. The nonce
-// admits the page's own script and style, sources (by directive) what the
-// provider's widget loads. A source that could end its directive is left out.
-func CSP(nonce string, sources map[string][]string) string {
-	own := map[string][]string{
-		"default-src":     {"'none'"},
-		"script-src":      {"'nonce-" + nonce + "'"},
-		"style-src":       {"'nonce-" + nonce + "'"},
-		"connect-src":     {"'self'"},
-		"img-src":         {"'self'"}, // the site's icon
-		"base-uri":        {"'none'"},
-		"form-action":     {"'self'"},
-		"frame-ancestors": {"'self'"},
-	}
-	if slices.Contains(sources["style-src"], "'unsafe-inline'") {
-		// It admits the page's style too, and a nonce would disable it.
-		delete(own, "style-src")
-	}
-	for directive, values := range sources {
-		for _, value := range values {
-			if !strings.ContainsFunc(value, separates) {
-				own[directive] = append(own[directive], value)
-			}
-		}
-	}
-	var policy strings.Builder
-	for _, directive := range slices.Sorted(maps.Keys(own)) {
-		if policy.Len() > 0 {
-			policy.WriteString("; ")
-		}
-		policy.WriteString(directive)
-		for _, value := range own[directive] {
-			policy.WriteByte(' ')
-			policy.WriteString(value)
-		}
-	}
-	return policy.String()
-}
-
-// separates reports whether a rune cannot be part of a CSP source.
-func separates(r rune) bool { return r <= ' ' || r > '~' || r == ';' || r == ',' }
-
-// SetHeader sets the fields of an answer that is the challenge page. One without
-// values is one that the answer must not have.
-func SetHeader(header http.Header, csp string) {
-	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Security-Policy", csp)
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Cross-Origin-Resource-Policy", "same-origin")
-	header.Set("Permissions-Policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()")
-	// What a site sets for its own pages would keep the provider's widget out
-	// of this one, or this one out of the frame that shows it.
-	header["Cross-Origin-Embedder-Policy"] = nil
-	header["X-Frame-Options"] = nil
-	// Providers may look at the origin that shows their widget. The rest of
-	// the URL is the application's.
-	header.Set("Referrer-Policy", "strict-origin")
-	header.Add("Vary", "Accept-Language")
-}

@@ -6,72 +6,105 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"io"
-	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 )
 
 // TestScriptsAreSmall keeps to the budget that people pay for with every first
-// visit, and to what a coding promises.
+// visit. The texts are not in it.
 func TestScriptsAreSmall(t *testing.T) {
 	const budget = 16 << 10
-	total := 0
-	for name, script := range map[string]Script{"widget.js": PageScript, "inject.js": InjectedScript} {
-		total += len(script.Gzipped)
-		r, err := gzip.NewReader(bytes.NewReader(script.Gzipped))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if content, err := io.ReadAll(r); err != nil || !bytes.Equal(content, script.Content) {
-			t.Errorf("%s: what is compressed is not the script (%v)", name, err)
-		}
+	adapters := 0
+	for _, kind := range providerKinds {
+		adapters = max(adapters, len(gzipped([]byte(adapterOf(t, kind)))))
 	}
-	if total > budget {
+	page, widget, injected := len(gzipped(slim(pageSource))), len(gzipped(slim(widgetSource))), len(InjectedScript.Gzipped())
+	t.Logf("compressed: page %d, widget %d and adapter %d, inject %d bytes", page, widget, adapters, injected)
+	if total := page + widget + adapters + injected; total > budget {
 		t.Errorf("the scripts take %d bytes compressed, which is more than %d", total, budget)
 	}
 }
 
+// allScripts are those of a widget's pages, in all languages.
+func allScripts(w *Widget) []*Script {
+	all := []*Script{InjectedScript}
+	for lang := range texts {
+		all = append(all, pageScripts[lang], w.scripts[lang])
+	}
+	return all
+}
+
 func TestScriptsAreNamedByTheirContent(t *testing.T) {
-	for pattern, script := range map[string]Script{"widget.js": PageScript, "inject/*.js": InjectedScript} {
-		content, name := []byte(nil), pattern
-		files, err := filepath.Glob(pattern)
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no files %s: %v", pattern, err)
+	w, other := NewWidget("self.captchaAdapter = 1", nil), NewWidget("self.captchaAdapter = 2", nil)
+	names := map[string]bool{}
+	for _, script := range allScripts(w) {
+		names[script.Name] = true
+		sum := sha256.Sum256(script.Content)
+		if want := "sha256-" + base64.StdEncoding.EncodeToString(sum[:]); script.Integrity != want {
+			t.Errorf("%s: got integrity %s, want %s", script.Name, script.Integrity, want)
 		}
-		for n, file := range files {
-			part, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n > 0 {
-				content = append(content, '\n')
-			}
-			content = append(content, part...)
+		if !regexp.MustCompile(`^(inject|(page|widget)-[a-z]{2}(-[A-Z]{2})?)-[0-9a-f]{16}\.js$`).MatchString(script.Name) {
+			t.Errorf("got the name %q, want one that needs no escaping in a URL", script.Name)
 		}
-		sum := sha256.Sum256(content)
-		if want := "sha256-" + base64.StdEncoding.EncodeToString(sum[:]); script.Integrity != want || !bytes.Equal(script.Content, content) {
-			t.Errorf("%s: got integrity %s, want %s", name, script.Integrity, want)
+		r, err := gzip.NewReader(bytes.NewReader(script.Gzipped()))
+		if err != nil {
+			t.Fatal(err)
 		}
-		if !regexp.MustCompile(`^(page|inject)-[0-9a-f]{16}\.js$`).MatchString(script.Name) {
-			t.Errorf("%s: got the name %q, want one that needs no escaping in a URL", name, script.Name)
+		if content, err := io.ReadAll(r); err != nil || !bytes.Equal(content, script.Content) {
+			t.Errorf("%s: what is compressed is not the script (%v)", script.Name, err)
+		}
+		if got, current, ok := w.ScriptNamed(script.Name); got != script || !current || !ok {
+			t.Errorf("%s: got %v, current %t, ok %t", script.Name, got, current, ok)
+		}
+		old := script.Name[:len(script.Name)-19] + "0123456789abcdef.js"
+		if got, current, ok := w.ScriptNamed(old); got != script || current || !ok {
+			t.Errorf("%s: got %v, current %t, ok %t, want what is current now", old, got, current, ok)
+		}
+		_, current, ok := other.ScriptNamed(script.Name)
+		if want := !strings.HasPrefix(script.Name, "widget"); !ok || current != want {
+			t.Errorf("%s: got current %t, ok %t at another widget", script.Name, current, ok)
 		}
 	}
-	if PageScript.Name == InjectedScript.Name {
-		t.Error("the scripts have the same name")
+	if len(names) != 1+2*len(texts) {
+		t.Errorf("got %d names, want one for each script", len(names))
+	}
+	for _, name := range []string{"", "-", "inject", "inject.js", "page-1.js", "page-xx-1.js", "inject-en-1.js", "page-en", "x-1.js", "widget--1.js", "-1.js"} {
+		if _, _, ok := w.ScriptNamed(name); ok {
+			t.Errorf("there is a script named %q", name)
+		}
+	}
+	if _, _, ok := (*Widget)(nil).ScriptNamed("widget-en-1.js"); ok {
+		t.Error("without a widget there is its script")
 	}
 }
 
-// A browser that cannot parse the page's script shows a page that does nothing.
-func TestThePageScriptIsForOldBrowsers(t *testing.T) {
-	newer := regexp.MustCompile(`\?\.[a-zA-Z\[(]|\?\?|\|\|=|&&=|\bthis\.#|^\s*#\w|\bstatic\s*\{|\*\*|catch \{`)
-	types := regexp.MustCompile(`/\*\*.*?\*/`)
-	for n, line := range strings.Split(string(PageScript.Content), "\n") {
-		line = types.ReplaceAllString(line, "")
-		if found := newer.FindString(line); found != "" && !strings.HasPrefix(strings.TrimSpace(line), "//") {
-			t.Errorf("line %d has %q, which is newer than ES2017: %s", n+1, found, line)
+// What slim takes out is no part of a text: none begins a line, or spans two.
+func TestScriptsCanBeSlimmed(t *testing.T) {
+	for name, source := range map[string][]byte{"page.js": pageSource, "widget.js": widgetSource, "inject": joined(inject, "inject")} {
+		for n, line := range strings.Split(string(source), "\n") {
+			if strings.Count(line, "`")%2 != 0 || strings.Count(line, "/*") != strings.Count(line, "*/") || strings.HasSuffix(line, "\\") {
+				t.Errorf("%s: line %d does not end where its text or comment does: %s", name, n+1, line)
+			}
+		}
+	}
+	if got := string(slim([]byte("  a(); // b\n\n  // c\n\td(\"//\");\n// e"))); got != "a(); // b\nd(\"//\");\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Each script is whole: its texts, and for the widget page the adapter, come
+// before what uses them.
+func TestScriptsAreWhole(t *testing.T) {
+	w := NewWidget("ADAPTER", nil)
+	for lang, text := range texts {
+		for script, parts := range map[*Script][]string{
+			pageScripts[lang]: {"self.captchaText = " + text.json + ";", string(slim(pageSource))},
+			w.scripts[lang]:   {"self.captchaText = " + text.json + ";", "ADAPTER", string(slim(widgetSource))},
+		} {
+			if want := strings.Join(parts, "\n"); string(script.Content) != want {
+				t.Errorf("got %.100q…, want %.100q…", script.Content, want)
+			}
 		}
 	}
 }
@@ -84,69 +117,5 @@ func TestNoncesDiffer(t *testing.T) {
 			t.Fatalf("got nonce %q twice, or it is no nonce", nonce)
 		}
 		seen[nonce] = true
-	}
-}
-
-func TestCSP(t *testing.T) {
-	const rest = "form-action 'self'; frame-ancestors 'self'; "
-	tests := []struct {
-		name    string
-		sources map[string][]string
-		want    string
-	}{
-		{"no provider", nil, "base-uri 'none'; connect-src 'self'; default-src 'none'; " + rest + "img-src 'self'; script-src 'nonce-N'; style-src 'nonce-N'"},
-		{
-			"provider",
-			map[string][]string{"script-src": {"https://a.test", "https://*.b.test"}, "style-src": {"https://a.test"}, "worker-src": {"blob:"}, "img-src": {"data:"}, "connect-src": {"https://a.test"}},
-			"base-uri 'none'; connect-src 'self' https://a.test; default-src 'none'; " + rest + "img-src 'self' data:; script-src 'nonce-N' https://a.test https://*.b.test; style-src 'nonce-N' https://a.test; worker-src blob:",
-		},
-		{
-			"inline styles of the provider",
-			map[string][]string{"style-src": {"https://a.test", "'unsafe-inline'"}},
-			"base-uri 'none'; connect-src 'self'; default-src 'none'; " + rest + "img-src 'self'; script-src 'nonce-N'; style-src https://a.test 'unsafe-inline'",
-		},
-		{
-			"sources that are none",
-			map[string][]string{"script-src": {"https://a.test; default-src *", "https://a.test,*", "a b", "a\r\nSet-Cookie: b", "https://a.test\u2028"}},
-			"base-uri 'none'; connect-src 'self'; default-src 'none'; " + rest + "img-src 'self'; script-src 'nonce-N'; style-src 'nonce-N'",
-		},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			for range 10 { // whatever the order of the map
-				if got := CSP("N", test.sources); got != test.want {
-					t.Fatalf("got\n%s\nwant\n%s", got, test.want)
-				}
-			}
-		})
-	}
-}
-
-func TestCSPLeavesTheSourcesAlone(t *testing.T) {
-	values := append(make([]string, 0, 8), "https://a.test")
-	sources := map[string][]string{"font-src": values, "script-src": values}
-	first := CSP("N", sources)
-	if second := CSP("N", sources); second != first || len(sources) != 2 || len(values) != 1 || values[0] != "https://a.test" {
-		t.Errorf("got %s, then %s, and sources %v", first, second, sources)
-	}
-}
-
-func TestSetHeader(t *testing.T) {
-	header := http.Header{"Vary": {"Origin"}}
-	SetHeader(header, "default-src 'none'")
-	for name, want := range map[string]string{
-		"Content-Type":                 "text/html; charset=utf-8",
-		"Content-Security-Policy":      "default-src 'none'",
-		"Cache-Control":                "no-store",
-		"X-Content-Type-Options":       "nosniff",
-		"Cross-Origin-Resource-Policy": "same-origin",
-		"Referrer-Policy":              "strict-origin",
-	} {
-		if got := header.Get(name); got != want {
-			t.Errorf("got %s: %q, want %q", name, got, want)
-		}
-	}
-	if got := strings.Join(header.Values("Vary"), ", "); got != "Origin, Accept-Language" {
-		t.Errorf("got Vary: %q", got)
 	}
 }

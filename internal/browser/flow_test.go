@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"
@@ -11,15 +12,12 @@ import (
 
 var providerKinds = []string{"geetest_v3", "geetest_v4", "tencent", "intl"}
 
-// solve starts the check and solves it.
+// solve solves the captcha, which opens by itself.
 func (b tab) solve(kind string) {
 	b.t.Helper()
+	b.says("solve", "")
 	if kind == "intl" {
-		b.says("solve", "")
 		b.press("fake-tick")
-	} else {
-		b.says("ready", "start")
-		b.press("captcha-button")
 	}
 	b.press("fake-solve")
 }
@@ -85,7 +83,7 @@ func TestOtherRefusalsSaySo(t *testing.T) {
 			b.open(s.app.URL + "/login")
 			b.solve("geetest_v4")
 			text := outcome
-			if texts[english][text] == "" {
+			if textIn(english)[text] == "" {
 				text = "broken"
 			}
 			b.says(text, "retry")
@@ -105,25 +103,28 @@ func TestABusyServerIsAskedAgain(t *testing.T) {
 	s, b := newSite(t, "geetest_v4"), newTab(t, clock())
 	s.challenges = []refusal{busy, busy, busy, busy}
 	s.verifies = []refusal{busy, busy, busy, busy, busy}
+	fireOnce := func() {
+		b.says("busy", "")
+		b.awaitIn(widget, "!w.fire(1000, 6999) && w.fire(7000, 10500)")
+	}
 	b.open(s.app.URL + "/login")
 	for range maxTries {
-		b.says("busy", "")
-		b.await("!fire(0, 6999) && fire(7000, 10500)")
+		fireOnce()
 	}
 	b.says("overloaded", "retry")
 	b.press("captcha-button") // too early: waits for the rest of the seven seconds
 	b.says("busy", "")
-	b.await("fire(1000, 7000)")
+	b.fire(1000, 7000)
 	b.press("fake-solve")
 	for range maxTries {
-		b.says("busy", "")
-		b.await("fire(7000, 10500)")
+		fireOnce()
 	}
 	b.says("overloaded", "retry")
 	b.press("captcha-button")
-	b.await("fire(1000, 7000)") // by hand, which does not start the count anew
-	b.says("busy", "")
-	b.await("fire(7000, 10500)")
+	b.fire(1000, 7000) // by hand, which does not start the count anew
+	b.says("overloaded", "retry")
+	b.press("captcha-button")
+	b.fire(1000, 7000)
 	b.await("document.getElementById('app')")
 	if s.asked != 5 || len(s.proofs) != 6 {
 		t.Errorf("got %d challenges and %d proofs, want 5 and 6", s.asked, len(s.proofs))
@@ -159,9 +160,6 @@ func TestAWidgetThatWasClosedOpensAgain(t *testing.T) {
 			b.open(s.app.URL + "/login")
 			if kind == "intl" {
 				b.press("fake-tick")
-			} else {
-				b.says("ready", "start")
-				b.press("captcha-button")
 			}
 			b.press("fake-close")
 			b.says("closed", "open")
@@ -188,22 +186,24 @@ func TestAFailingWidgetCanBeTriedAgain(t *testing.T) {
 		{kind: "geetest_v4", mode: "missing", text: "blocked"},
 		{kind: "tencent", mode: "missing", text: "blocked"},
 		{kind: "geetest_v4", mode: "empty", text: "blocked", complaint: "script is broken"},
-		{kind: "geetest_v4", mode: "stalled", text: "blocked", reach: func(b tab) { b.await("document.querySelector('script[src*=stalled]') && fire(20000, 20000)") }},
+		{kind: "geetest_v4", mode: "stalled", text: "blocked", reach: func(b tab) {
+			b.awaitIn(widget, "w.document.querySelector('script[src*=stalled]') && w.fire(32000, 32000)")
+		}},
 		{kind: "geetest_v3", mode: "throw", text: "broken"},
 		{kind: "geetest_v4", mode: "throw", text: "broken"},
 		{kind: "tencent", mode: "throw", text: "broken"},
 		{kind: "geetest_v3", mode: "loaderror", text: "broken"},
 		{kind: "geetest_v4", mode: "loaderror", text: "broken"},
 		{kind: "geetest_v3", mode: "throwlater", text: "slow", complaint: "Error: later"},
-		{kind: "geetest_v4", mode: "neverready", text: "slow", reach: func(b tab) { b.await("window.fake && fake.config && fire(20000, 20000)") }},
-		{kind: "geetest_v3", mode: "stall", text: "slow", reach: func(b tab) { b.await("window.fake && fake.config && fire(20000, 20000)") }},
-		{kind: "intl", mode: "norender", text: "slow", reach: func(b tab) { b.says("solve", ""); b.await("fire(20000, 20000)") }},
-		{kind: "geetest_v3", mode: "throwinshow", text: "broken", reach: func(b tab) { b.press("captcha-button") }},
-		{kind: "geetest_v3", mode: "expiring", text: "expired", reach: func(b tab) { b.press("captcha-button"); b.press("fake-error") }},
-		{kind: "geetest_v4", mode: "erring", text: "broken", reach: func(b tab) { b.press("captcha-button"); b.press("fake-error") }},
-		{kind: "tencent", mode: "erring", text: "broken", reach: func(b tab) { b.press("captcha-button"); b.press("fake-failure") }},
-		{kind: "geetest_v3", mode: "old", text: "expired", reach: func(b tab) { b.says("ready", "start"); b.await("fire(540000, 540000)") }},
-		{kind: "tencent", mode: "old", text: "expired", reach: func(b tab) { b.says("ready", "start"); b.await("fire(540000, 540000)") }},
+		{kind: "geetest_v4", mode: "neverready", text: "slow", reach: func(b tab) { b.awaitIn(widget, "w.fake && w.fake.config && w.fire(32000, 32000)") }},
+		{kind: "geetest_v3", mode: "stall", text: "slow", reach: func(b tab) { b.awaitIn(widget, "w.fake && w.fake.config && w.fire(32000, 32000)") }},
+		{kind: "intl", mode: "norender", text: "slow", reach: func(b tab) { b.awaitIn(widget, "w.fake && w.fake.config && w.fire(32000, 32000)") }},
+		{kind: "geetest_v3", mode: "throwinshow", text: "broken"},
+		{kind: "geetest_v3", mode: "expiring", text: "expired", reach: func(b tab) { b.press("fake-error") }},
+		{kind: "geetest_v4", mode: "erring", text: "broken", reach: func(b tab) { b.press("fake-error") }},
+		{kind: "tencent", mode: "erring", text: "service", reach: func(b tab) { b.press("fake-failure") }},
+		{kind: "geetest_v3", mode: "old", text: "expired", reach: func(b tab) { b.says("solve", ""); b.fire(540000, 540000) }},
+		{kind: "tencent", mode: "old", text: "expired", reach: func(b tab) { b.says("solve", ""); b.fire(540000, 540000) }},
 	}
 	for _, test := range tests {
 		t.Run(test.kind+" "+test.mode, func(t *testing.T) {
@@ -215,7 +215,6 @@ func TestAFailingWidgetCanBeTriedAgain(t *testing.T) {
 			}
 			b.says(test.text, "retry")
 			s.set(func() { s.mode = "" })
-			b.eval("if (window.fake) fake.mode = fake.mode.startsWith('intl') ? 'intl' : ''")
 			b.press("captcha-button")
 			if test.kind == "intl" {
 				b.press("fake-tick")
@@ -234,26 +233,31 @@ func TestAFailingWidgetCanBeTriedAgain(t *testing.T) {
 	}
 }
 
-// A ticket that Tencent's widget made itself is shown to the server, which
-// alone knows whether there is an outage.
-func TestDisasterTickets(t *testing.T) {
-	t.Run("refused", func(t *testing.T) {
+// What a widget makes itself when it cannot reach its provider is no proof:
+// only in an outage that the server knows of is it shown to it.
+func TestWhatWidgetsMakeThemselves(t *testing.T) {
+	for _, kind := range []string{"geetest_v4", "tencent", "intl"} {
+		t.Run(kind, func(t *testing.T) {
+			s, b := newSite(t, kind), newTab(t)
+			b.open(s.app.URL + "/login")
+			if kind == "intl" {
+				b.press("fake-tick")
+			}
+			b.press("fake-disaster")
+			b.says("service", "retry")
+			b.press("captcha-button")
+			b.solve(kind)
+			b.await("document.getElementById('app')")
+			if len(s.proofs) != 1 || strings.Contains(s.proofs[0].Get("ticket"), "error") || s.asked != 2 {
+				t.Errorf("got proofs %v and %d challenges, want that of the second attempt", s.proofs, s.asked)
+			}
+			b.sound()
+		})
+	}
+	t.Run("in an outage", func(t *testing.T) {
 		s, b := newSite(t, "tencent"), newTab(t)
-		s.verifies = []refusal{{status: 403, outcome: "rejected", proof: "spent"}}
+		s.down = true
 		b.open(s.app.URL + "/login")
-		b.says("ready", "start")
-		b.press("captcha-button")
-		b.press("fake-disaster")
-		b.says("service", "retry")
-		b.press("captcha-button")
-		b.press("fake-solve")
-		b.await("document.getElementById('app')")
-		b.sound()
-	})
-	t.Run("accepted", func(t *testing.T) {
-		s, b := newSite(t, "tencent"), newTab(t)
-		b.open(s.app.URL + "/login")
-		b.press("captcha-button")
 		b.press("fake-disaster")
 		b.await("document.getElementById('app')")
 		if got := s.proofs[0].Get("ticket"); len(s.proofs) != 1 || got != "trerror_1006_123_1700000000" {
@@ -263,24 +267,29 @@ func TestDisasterTickets(t *testing.T) {
 	})
 }
 
-func TestTheWidgetIsToldTheLanguageAndMore(t *testing.T) {
+// Each widget gets its language in its own words, what the challenge holds and
+// the operator's options, of which none takes the place of what the page needs.
+func TestWhatWidgetsAreTold(t *testing.T) {
+	languages := []string{"zh-CN", "zh-TW", "en", "vi", "ar", "pt"}
 	want := map[string]map[string][]string{
-		"geetest_v3": {"lang": {"zh-cn", "zh-tw", "en"}, "gt": {"gt", "gt", "gt"}, "offline": {"false", "false", "false"}, "new_captcha": {"true", "true", "true"}},
-		"geetest_v4": {"language": {"zho", "zho-tw", "eng"}, "captchaId": {"id", "id", "id"}},
-		"tencent":    {"userLanguage": {"zh-cn", "zh-tw", "en"}, "enableDarkMode": {"true", "true", "true"}, "needFeedBack": {"false", "false", "false"}, "aidEncrypted": {"aid+/=", "aid+/=", "aid+/="}, "aidEncryptedType": {"gcm", "gcm", "gcm"}},
-		"intl":       {"userLanguage": {"zh-cn", "zh-tw", "en"}, "enableDarkMode": {"true", "true", "true"}, "aidEncrypted": {"undefined", "undefined", "undefined"}},
+		"geetest_v3": {"lang": {"zh-cn", "zh-tw", "en", "vi", "ar", "pt-pt"}, "gt": {"gt"}, "offline": {"false"}, "new_captcha": {"true"}, "product": {"bind"}, "width": {"90%"}, "timeout": {"8000"}},
+		"geetest_v4": {"language": {"zho", "zho-tw", "eng", "eng", "ara", "por"}, "captchaId": {"id"}, "product": {"bind"}, "width": {"90%"}, "timeout": {"7000"}},
+		"tencent":    {"userLanguage": {"zh-cn", "zh-tw", "en", "vi", "ar", "pt"}, "enableDarkMode": {"true"}, "needFeedBack": {"false"}, "aidEncrypted": {"aid+/="}, "aidEncryptedType": {"gcm"}, "width": {"90%"}},
+		"intl":       {"userLanguage": {"zh-cn", "zh-tw", "en", "vi", "ar", "pt"}, "enableDarkMode": {"true"}, "aidEncrypted": {"undefined"}, "width": {"90%"}},
 	}
 	for _, kind := range providerKinds {
-		for i, language := range []string{"zh-CN", "zh-TW", "en"} {
-			t.Run(kind+" "+language, func(t *testing.T) {
-				s, b := newSite(t, kind), newTab(t, browsertest.Emulate(browsertest.View{Language: language}))
+		t.Run(kind, func(t *testing.T) {
+			s := newSite(t, kind)
+			s.options = map[string]any{"width": "90%", "product": "float", "captchaId": "x", "gt": "x", "lang": "x", "language": "x", "userLanguage": "x"}
+			for i, language := range languages {
+				b := newTab(t, browsertest.Emulate(browsertest.View{Language: language}))
 				b.open(s.app.URL + "/login")
-				b.await("window.fake && fake.config")
+				b.awaitIn(widget, "w.fake && w.fake.config")
 				for option, values := range want[kind] {
-					b.await(fmt.Sprintf("String(fake.config[%q]) === %q", option, values[i]))
+					b.awaitIn(widget, fmt.Sprintf("String(w.fake.config[%q]) === %q", option, values[min(i, len(values)-1)]))
 				}
 				b.sound()
-			})
-		}
+			}
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"
+	"github.com/caddycaptcha/caddycaptcha/internal/form"
 )
 
 // A refusal is what a test has `verify` or `challenge` answer.
@@ -31,41 +33,82 @@ type refusal struct {
 type site struct {
 	t             *testing.T
 	app, provider *httptest.Server
+	mux           *http.ServeMux // of app
+	widget        *Widget
 
-	mu         sync.Mutex
-	kind       string // geetest_v3, geetest_v4, tencent, intl
-	mode       string // of the provider's look-alike
-	reason     string // of what is refused after the cookie was set; then the cookie does not count
-	cleared    bool   // the page is told that it is cleared
-	challenges []refusal
-	verifies   []refusal
-	proofs     []url.Values
-	asked      int // challenges
-	scripts    int // of the provider
-	pages      int // challenge pages
-	posts      int // what reached the application by POST
-	stall      chan struct{}
+	mu             sync.Mutex
+	kind           string // geetest_v3, geetest_v4, tencent, intl
+	mode           string // of the provider's look-alike
+	reason         string // of what is refused after the cookie was set; then the cookie does not count
+	cleared        bool   // the page is told that it is cleared
+	challenges     []refusal
+	verifies       []refusal
+	proofs         []url.Values
+	asked          int            // challenges
+	scripts        int            // of the provider
+	pages          int            // challenge pages
+	frames         int            // widget pages
+	down           bool           // the challenge says that the provider is
+	options        map[string]any // of the widget
+	withoutScripts bool           // ours cannot be had
+	shell          bool           // something answers for the widget page that is not it
+	posted         []post         // what was sent to /login
+	stall          chan struct{}
 }
 
 const base = "/.captcha/login"
 
+// post is a request that was not a GET.
+type post struct {
+	contentType, body string
+	passed            bool // to the application
+}
+
+func adapterOf(t *testing.T, kind string) string {
+	t.Helper()
+	if kind == "intl" {
+		kind = "tencent"
+	}
+	adapter, err := os.ReadFile("../../verifier/" + kind + ".js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(adapter)
+}
+
 func newSite(t *testing.T, kind string) *site {
 	s := &site{t: t, kind: kind, stall: make(chan struct{})}
 	s.provider = httptest.NewServer(http.HandlerFunc(s.serveScript))
+	s.widget = NewWidget(adapterOf(t, kind), s.sources())
 	mux := http.NewServeMux()
+	s.mux = mux
 	mux.HandleFunc("/login", s.serveApp)
 	mux.HandleFunc("GET "+base+"/page", s.servePage)
 	mux.HandleFunc("GET "+base+"/challenge", s.serveChallenge)
 	mux.HandleFunc("POST "+base+"/verify", s.serveVerify)
-	mux.HandleFunc("GET "+base+"/"+PageScript.Name, func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+base+"/{script}", func(w http.ResponseWriter, r *http.Request) {
+		script, _, ok := s.widget.ScriptNamed(r.PathValue("script"))
+		if !ok || s.withoutScripts {
+			http.NotFound(w, r)
+			return
+		}
 		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
-		s.write(w, PageScript.Content)
+		s.write(w, script.Content)
+	})
+	mux.HandleFunc("POST "+base+"/needed", func(w http.ResponseWriter, r *http.Request) {
+		cleared, _ := s.clearance(r)
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"needed":"unknown","cleared":%t}`, cleared)
 	})
 	mux.HandleFunc("GET /form", s.serveForm)
 	mux.HandleFunc("GET /frame", s.serveFrame)
-	mux.HandleFunc("GET /many", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /many", func(w http.ResponseWriter, r *http.Request) {
+		n := 20
+		if r.URL.RawQuery == "3" {
+			n = 3
+		}
 		w.Header().Set("Content-Type", "text/html")
-		s.write(w, []byte("<!doctype html><title>many</title>"+strings.Repeat(`<iframe src="/login"></iframe>`, 20)))
+		s.write(w, []byte("<!doctype html><title>many</title>"+strings.Repeat(`<iframe src="/login"></iframe>`, n)))
 	})
 	s.app = httptest.NewServer(mux)
 	t.Cleanup(func() {
@@ -124,55 +167,84 @@ func (s *site) sources() map[string][]string {
 	}
 }
 
-func (s *site) page(w http.ResponseWriter, r *http.Request, status int, data Data) {
+// clearance tells whether the browser has one that counts, and else why not.
+func (s *site) clearance(r *http.Request) (cleared bool, reason string) {
 	s.mu.Lock()
-	s.pages++
-	data.Cleared, data.Reason = s.cleared, "none"
+	defer s.mu.Unlock()
 	if cookie, err := r.Cookie("captcha-login"); err == nil && cookie.Value == "passed" {
-		data.Reason = s.reason
-		data.Cleared = data.Cleared || s.reason == ""
+		return s.reason == "", s.reason
 	}
-	s.mu.Unlock()
-	data.Lang, data.Nonce = Language(r.Header.Get("Accept-Language")), Nonce()
-	data.Base, data.Policy, data.Provider = base, "login", s.kind
-	page, err := defaultPage(s.t).Render(data)
-	if err != nil {
-		s.t.Error(err)
-	}
-	SetHeader(w.Header(), CSP(data.Nonce, s.sources()))
-	w.WriteHeader(status)
-	s.write(w, page)
+	return s.cleared, "none"
 }
 
 func (s *site) serveApp(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	reason := s.reason
-	cookie, err := r.Cookie("captcha-login")
-	pass := err == nil && cookie.Value == "passed" && reason == ""
-	if pass && r.Method == http.MethodPost {
-		s.posts++
+	pass, reason := s.clearance(r)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		s.t.Error(err)
 	}
-	s.mu.Unlock()
+	if r.Method != http.MethodGet {
+		s.set(func() { s.posted = append(s.posted, post{r.Header.Get("Content-Type"), string(body), pass}) })
+	}
 	if !pass {
-		s.page(w, r, http.StatusForbidden, Data{Outcome: "missing", Reload: r.Method == http.MethodGet})
+		s.refuseNavigation(w, r, body, reason)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html")
 	s.write(w, []byte("<!doctype html><title>app</title><h1 id=app>Welcome</h1>"))
 }
 
+func (s *site) refuseNavigation(w http.ResponseWriter, r *http.Request, body []byte, reason string) {
+	s.set(func() { s.pages++ })
+	data := Data{
+		Lang: Language(r.Header.Get("Accept-Language")), Nonce: Nonce(), Base: base, Policy: "login", Provider: s.kind,
+		Outcome: "missing", Reason: reason, ID: "the-id", Next: Reload, Framed: r.Header.Get("Sec-Fetch-Dest") == "iframe",
+	}
+	if r.Method != http.MethodGet {
+		var ok bool
+		data.Next = Back
+		if data.Form, ok = form.Parse(r.Header.Get("Content-Type"), body); ok {
+			data.Next = Resend
+		}
+		if r.Header.Get("Sec-Fetch-Site") != "same-origin" {
+			data.Next, data.Form = Home, form.Form{}
+		}
+	}
+	page, err := defaultPage(s.t).Render(data)
+	if err != nil {
+		s.t.Error(err)
+	}
+	SetHeader(w.Header(), data)
+	w.WriteHeader(http.StatusForbidden)
+	s.write(w, page)
+}
+
 func (s *site) servePage(w http.ResponseWriter, r *http.Request) {
-	s.page(w, r, http.StatusOK, Data{})
+	cleared, reason := s.clearance(r)
+	shell := false
+	s.set(func() { s.frames++; shell = s.shell })
+	if shell { // of a service worker, say
+		w.Header().Set("Content-Type", "text/html")
+		s.write(w, []byte("<!doctype html><title>shell</title>The application"))
+		return
+	}
+	data := WidgetData{Lang: Language(r.Header.Get("Accept-Language")), Nonce: Nonce(), Base: base, Policy: "login", Cleared: cleared, Reason: reason}
+	page, err := s.widget.Render(data)
+	if err != nil {
+		s.t.Error(err)
+	}
+	s.widget.SetHeader(w.Header(), data.Nonce)
+	s.write(w, page)
 }
 
 func (s *site) serveForm(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/html")
 	w.Header().Set("Cache-Control", "no-store")
-	s.write(w, []byte("<!doctype html><title>form</title><form method=post action=/login><button id=send>send</button></form>"))
+	s.write(w, []byte("<!doctype html><title>form</title><form method=post action=/login><input name=user value=zoë><input type=password name=password value='a&b%~*'><button id=send>send</button></form>"))
 }
 
 // serveFrame is an application's page with the dialog's frame, which keeps the
-// messages that it gets.
+// messages that it gets, and begins when the frame says hello.
 func (s *site) serveFrame(w http.ResponseWriter, r *http.Request) {
 	src := base + "/page"
 	if r.URL.Query().Has("app") {
@@ -182,7 +254,10 @@ func (s *site) serveFrame(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `<!doctype html><title>frame</title><meta name=viewport content="width=device-width"><body style="background: linear-gradient(135deg, #24425f, #a04a2a)"><script>
 		window.states = [];
 		addEventListener('message', (e) => {
-			if (e.origin === location.origin && e.source === document.getElementById('frame').contentWindow && e.data.captcha === 'login') states.push(e.data.state);
+			if (e.origin !== location.origin || e.source !== document.getElementById('frame').contentWindow || e.data.captcha !== 'login') return;
+			states.push(e.data.state);
+			if (e.data.state === 'hello') { window.text = e.data.text; if (location.search !== '?wait') e.source.postMessage({ captcha: 'login', state: 'begin' }, location.origin); }
+			if (e.data.state === 'again') document.getElementById('frame').contentWindow.location.reload();
 		})</script><iframe id=frame src="%s" style="position:fixed;inset:0;width:100%%;height:100%%;border:0;color-scheme:light dark"></iframe>`, src)
 }
 
@@ -213,14 +288,15 @@ func (s *site) serveChallenge(w http.ResponseWriter, r *http.Request) {
 	challenge := map[string]any{}
 	switch s.kind {
 	case "geetest_v3":
-		challenge = map[string]any{"provider": "geetest_v3", "script": s.provider.URL + "/geetest.js?" + s.mode, "success": 1, "gt": "gt", "challenge": fmt.Sprintf("challenge%d", s.asked), "new_captcha": true}
+		challenge = map[string]any{"script": s.provider.URL + "/geetest.js?" + s.mode, "success": 1, "gt": "gt", "challenge": fmt.Sprintf("challenge%d", s.asked), "new_captcha": true}
 	case "geetest_v4":
-		challenge = map[string]any{"provider": "geetest_v4", "script": s.provider.URL + "/geetest.js?" + s.mode, "captcha_id": "id"}
+		challenge = map[string]any{"script": s.provider.URL + "/geetest.js?" + s.mode, "captcha_id": "id"}
 	case "tencent":
-		challenge = map[string]any{"provider": "tencent", "script": s.provider.URL + "/tencent.js?" + s.mode, "captcha_app_id": "123", "site": "cn", "aidEncrypted": "aid+/=", "aidEncryptedType": "gcm"}
+		challenge = map[string]any{"script": s.provider.URL + "/tencent.js?" + s.mode, "captcha_app_id": "123", "site": "cn", "aidEncrypted": "aid+/=", "aidEncryptedType": "gcm"}
 	case "intl":
-		challenge = map[string]any{"provider": "tencent", "script": s.provider.URL + "/tencent.js?intl" + s.mode, "captcha_app_id": "123", "site": "intl"}
+		challenge = map[string]any{"script": s.provider.URL + "/tencent.js?intl" + s.mode, "captcha_app_id": "123", "site": "intl"}
 	}
+	challenge["down"], challenge["widget"] = s.down, s.options
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if err := json.NewEncoder(w).Encode(challenge); err != nil {
@@ -259,12 +335,13 @@ func (s *site) serveVerify(w http.ResponseWriter, r *http.Request) {
 
 // tab is a browser tab with what tests do in it.
 type tab struct {
-	t   *testing.T
-	ctx context.Context
+	t        *testing.T
+	ctx      context.Context
+	language string // in which the page speaks; English unless set
 }
 
 func newTab(t *testing.T, before ...chromedp.Action[chromedp.Void]) tab {
-	tab := tab{t, browsertest.New(t)}
+	tab := tab{t: t, ctx: browsertest.New(t)}
 	tab.do(before...)
 	return tab
 }
@@ -322,22 +399,57 @@ func (b tab) eval(script string) {
 	}
 }
 
+// shown is the window of the document that a person sees: the challenge page,
+// or the widget page that it or the dialog frames.
+const shown = `(() => {
+	let w = document.getElementById('frame') ? document.getElementById('frame').contentWindow : window;
+	const frame = w.document.querySelector('iframe[src$="/page"]');
+	return frame && frame.style.visibility === 'visible' ? frame.contentWindow : w;
+})()`
+
+// widget is the window of the widget page, seen or not.
+const widget = `(() => {
+	let w = document.getElementById('frame') ? document.getElementById('frame').contentWindow : window;
+	const frame = w.document.querySelector('iframe[src$="/page"]');
+	return frame ? frame.contentWindow : w;
+})()`
+
+// awaitIn waits until an expression is true of w, which is one of those windows.
+func (b tab) awaitIn(w, expression string) {
+	b.t.Helper()
+	b.await("((w) => " + expression + ")(" + w + ")")
+}
+
 // says waits until the page says a text, and offers one button or none.
 func (b tab) says(text, button string) {
 	b.t.Helper()
-	want := fmt.Sprintf(`(d => d.getElementById('captcha-status').textContent.replace(/ \(.*\)$/, '') === %q`, texts[english][text])
+	want := fmt.Sprintf(`(d => d.getElementById('captcha-status').textContent.replace(/ \(.*\)$/, '') === %q`, textIn(b.language)[text])
 	if button == "" {
 		want += ` && d.getElementById('captcha-button').hidden`
 	} else {
-		want += fmt.Sprintf(` && !d.getElementById('captcha-button').hidden && d.getElementById('captcha-button').textContent === %q`, texts[english][button])
+		want += fmt.Sprintf(` && !d.getElementById('captcha-button').hidden && d.getElementById('captcha-button').textContent === %q`, textIn(b.language)[button])
 	}
-	b.await(want + `)(window.states ? document.getElementById('frame').contentDocument : document)`)
+	b.awaitIn(shown, want+`)(w.document)`)
 }
 
-// press clicks the button of that id, in the page or its frame, when it shows.
+// press clicks the button of that id when it shows.
 func (b tab) press(id string) {
 	b.t.Helper()
-	b.await(fmt.Sprintf(`(d => { const e = d.getElementById(%q); return e && !e.hidden && (e.click(), true) })(window.states ? document.getElementById('frame').contentDocument : document)`, id))
+	b.awaitIn(shown, fmt.Sprintf(`(e => e && !e.hidden && (e.click(), true))(w.document.getElementById(%q))`, id))
+}
+
+// frameSays waits until a frame that the page cannot reach says a text, and
+// offers a button.
+func (b tab) frameSays(url, text, button string) {
+	b.t.Helper()
+	b.do(browsertest.AwaitInFrame(url, fmt.Sprintf("document.getElementById('captcha-status').textContent === %q && document.getElementById('captcha-button').textContent === %q",
+		textIn(english)[text], textIn(english)[button])))
+}
+
+// fire lets a kept timer go off, of a delay between two in ms.
+func (b tab) fire(from, to int) {
+	b.t.Helper()
+	b.awaitIn(widget, fmt.Sprintf("w.fire(%d, %d)", from, to))
 }
 
 // sound fails the test if the browser has complained.

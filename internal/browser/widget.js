@@ -1,139 +1,51 @@
-// On the challenge page: shows the provider's widget, has the proof verified
-// and lets the person go on.
+// On the widget page: shows the provider's widget, has the proof verified and
+// tells who frames the page. What differs between providers is in the adapter
+// of the verifier, which runs before.
 (function () {
   "use strict";
 
   const script = document.currentScript;
-  if (!script || script.dataset.captcha !== "page") return;
+  if (!script || script.dataset.captcha !== "widget") return;
 
+  const text = self.captchaText;
+  const adapter = /** @type {any} */ (self).captchaAdapter;
   const page = JSON.parse(script.dataset.settings);
-  const patience = 20000; // ms to wait for an answer, a script or a widget
+  const patience = 20000; // ms to wait for the server
+  const providersPatience = 32000; // ms; the loaders try several hosts, of 7 or 8 seconds each
   const lifetime = 9 * 60000; // ms; GeeTest v3's challenges live for ten minutes
   const markLifetime = 30000; // ms
   const maxTries = 3; // that start by themselves
 
-  // In a frame the page that was asked for, and not refused, is the content of
-  // the dialog in an application's page.
-  const dialog = window.parent !== window && !page.outcome;
+  const framed = window.parent !== window;
 
   const element = (name) => document.getElementById("captcha-" + name);
   const later = {}; // timers by name
+  let begun = false; // a person waits
   let attempt = 0; // calls from the widget of an earlier attempt are ignored
   let showing = false; // a widget is there, and no proof yet
-  let begun = false; // by the person: from now on the widget opens when it is ready
+  let challenge = {};
   let widget; // with what the provider's object offers of reset and destroy
   let action; // of the button
-
-  // Providers
-
-  // The names of one language: here, in GeeTest v3 and Tencent, in GeeTest v4.
-  const languages = { "zh-CN": ["zh-cn", "zho"], "zh-TW": ["zh-tw", "zho-tw"], en: ["en", "eng"] };
-  const [language, language4] = languages[page.lang] || languages.en;
-
-  // For each provider: the global its script makes, the parameters of its
-  // proof, and how to make a widget in box. That calls on.made with the widget,
-  // on.ready with what opens it (nothing when it is to be seen at once), and
-  // on.proof, on.closed or on.failed when the person or the provider is done.
-  const providers = {
-    geetest_v3: {
-      global: "initGeetest",
-      proof: ["geetest_challenge", "geetest_validate", "geetest_seccode"],
-      make(challenge, box, on) {
-        const failed = (error) => on.failed(error && (error.error_code || error.code));
-        window.initGeetest({
-          gt: challenge.gt,
-          challenge: challenge.challenge,
-          offline: !challenge.success,
-          new_captcha: challenge.new_captcha,
-          product: "bind",
-          lang: language,
-          onError: failed,
-        }, (made) => {
-          on.made(made);
-          made.onReady(() => on.ready(() => made.verify()));
-          made.onSuccess(() => on.proof(made.getValidate()));
-          made.onError(failed);
-          made.onClose(on.closed);
-        });
-      },
-    },
-
-    geetest_v4: {
-      global: "initGeetest4",
-      proof: ["lot_number", "captcha_output", "pass_token", "gen_time"],
-      make(challenge, box, on) {
-        const failed = (error) => on.failed(error && error.code);
-        window.initGeetest4({
-          captchaId: challenge.captcha_id,
-          product: "bind",
-          language: language4,
-          onError: failed,
-        }, (made) => {
-          on.made(made);
-          const show = made.showCaptcha || made.showBox;
-          made.onReady(() => on.ready(() => show.call(made)));
-          made.onSuccess(() => on.proof(made.getValidate()));
-          made.onError(failed);
-          made.onClose(on.closed);
-        });
-      },
-    },
-
-    tencent: {
-      global: "TencentCaptcha",
-      proof: ["ticket", "randstr"],
-      make(challenge, box, on) {
-        const options = { userLanguage: language, enableDarkMode: true, needFeedBack: false };
-        if (challenge.aidEncrypted) {
-          options.aidEncrypted = challenge.aidEncrypted;
-          options.aidEncryptedType = challenge.aidEncryptedType;
-        }
-        const done = (result) => {
-          if (result.ticket) {
-            // A ticket that the widget made itself, because it could not reach
-            // Tencent, counts only while the server finds the same.
-            on.proof(result, result.errorCode || /^tr?error_/.test(result.ticket));
-          } else if (result.ret === 2) {
-            on.closed();
-          } else {
-            on.failed(result.errorCode);
-          }
-        };
-        const Captcha = window.TencentCaptcha;
-        if (challenge.site === "intl") {
-          const made = new Captcha(box, challenge.captcha_app_id, done, options);
-          on.made(made);
-          made.show(); // a box to tick
-          on.ready();
-        } else {
-          const made = new Captcha(challenge.captcha_app_id, done, options);
-          on.made(made);
-          on.ready(() => made.show());
-        }
-      },
-    },
-  };
 
   // What the page says and offers
 
   function say(name, state, code) {
     const status = element("status");
     status.dataset.state = state || "";
-    status.textContent = (page.text[name] || page.text.broken) + (code ? " (" + code + ")" : "");
+    status.textContent = (text[name] || text.broken) + (code ? " (" + code + ")" : "");
   }
 
   function offer(name, run) {
     const button = element("button");
     action = run;
-    button.textContent = page.text[name];
+    button.textContent = text[name];
     button.hidden = false;
     lead(button);
   }
 
-  // lead moves the focus of who has begun to where to go on, unless it is
-  // somewhere already.
+  // lead moves the focus to where to go on, unless it is somewhere already.
   function lead(target) {
-    if (begun && document.activeElement === document.body) target.focus();
+    if (document.activeElement === document.body) target.focus();
   }
 
   // stop ends the attempt with a message and a way to go on, which waits as
@@ -143,7 +55,6 @@
     say(name, "error", code);
     const from = Date.now() + (wait || 0);
     offer("retry", () => {
-      begun = true;
       const rest = from - Date.now();
       if (rest <= 0) {
         run();
@@ -159,8 +70,15 @@
     later[name] = setTimeout(run, delay);
   }
 
-  function tell(state) {
-    window.parent.postMessage({ captcha: page.policy, state }, location.origin);
+  function tell(state, more) {
+    if (framed) window.parent.postMessage(Object.assign({ captcha: page.policy, state }, more), location.origin);
+  }
+
+  // again starts anew, in a fresh document: providers' scripts remember a
+  // failure for the life of theirs.
+  function again() {
+    if (framed) tell("again");
+    else location.reload();
   }
 
   // The server
@@ -194,20 +112,14 @@
     return true;
   }
 
-  // load loads the provider's script. A browser that still waits for it would
-  // have another try wait as well, if it were for the same URL.
-  let loads = 0;
   function load(src) {
-    const url = loads++ ? src + "?" + loads : src;
     return new Promise((resolve, reject) => {
       const loader = document.createElement("script");
-      const timer = setTimeout(fail, patience);
-      function fail() {
+      const timer = setTimeout(reject, providersPatience);
+      loader.onerror = () => {
         clearTimeout(timer);
-        loader.remove();
-        reject(new Error("not loaded"));
-      }
-      loader.onerror = fail;
+        reject();
+      };
       loader.onload = () => {
         clearTimeout(timer);
         resolve();
@@ -216,7 +128,7 @@
       // its own, unless one has this id. Rocket Loader would run it late.
       loader.id = "CaptchaScript";
       loader.dataset.cfasync = "false";
-      loader.src = url;
+      loader.src = src;
       document.head.append(loader);
     });
   }
@@ -245,27 +157,24 @@
     try {
       answer = await ask("/challenge");
     } catch (error) {
-      if (mine === attempt) stop("offline", start);
+      if (mine === attempt) stop("offline", again);
       return;
     }
     if (mine !== attempt) return;
-    const provider = providers[answer.body.provider];
-    if (answer.status !== 200 || !provider) {
-      if (!retries(answer, tries || 0, () => start((tries || 0) + 1))) {
-        stop(answer.body.outcome, start, "", answer.wait);
-      }
+    challenge = answer.body;
+    if (answer.status !== 200 || !challenge.script) {
+      if (!retries(answer, tries, () => start(tries + 1))) stop(challenge.outcome, again, "", answer.wait);
       return;
     }
-    const here = () => typeof window[provider.global] === "function";
     try {
-      if (!here()) await load(answer.body.script);
+      if (!adapter.loaded()) await load(challenge.script);
     } catch (error) { /* then it is not here */ }
     if (mine !== attempt) return;
-    if (here()) show(provider, answer.body);
-    else stop("blocked", start);
+    if (adapter.loaded()) show();
+    else stop("blocked", again);
   }
 
-  function show(provider, challenge) {
+  function show() {
     const mine = attempt;
     const live = (run) => function () {
       if (showing && mine === attempt) run.apply(null, arguments);
@@ -273,12 +182,24 @@
     const box = document.createElement("div");
     element("widget").append(box);
     showing = true;
-    after("ready", patience, trouble);
+    after("ready", providersPatience, trouble);
     renew();
 
     let ready = false;
     /** @type {Function} */
-    let open = start;
+    let open = again;
+
+    // The person hears what to do when there is something to see.
+    const look = live(() => {
+      const others = [...document.body.children].some((other) => other instanceof HTMLElement && !other.contains(box) && other.offsetHeight > 0);
+      if (box.offsetHeight || others) {
+        clearTimeout(later.ready);
+        say("solve");
+      } else {
+        after("look", 200, look);
+      }
+    });
+
     const on = {
       made(object) {
         if (mine === attempt) widget = object;
@@ -287,82 +208,81 @@
       ready: live((opener) => {
         if (ready) return;
         ready = true;
-        clearTimeout(later.ready);
+        after("ready", providersPatience, trouble);
         if (!opener) {
-          after("ready", patience, () => box.offsetHeight || trouble());
-          say("solve");
-          element("button").hidden = true;
           box.tabIndex = -1;
           lead(box);
+          look();
           return;
         }
         open = live(() => {
-          say("solve");
-          offer("open", open);
+          element("button").hidden = true;
+          look();
           try {
             opener();
           } catch (error) {
             on.failed();
           }
         });
-        if (begun) {
-          open();
-        } else {
-          say("ready");
-          offer("start", () => {
-            begun = true;
-            open();
-          });
-        }
+        open();
       }),
-      proof: live((values, local) => {
-        const proof = new URLSearchParams();
-        for (const name of provider.proof) {
-          if (!values || !values[name]) {
-            on.failed();
-            return;
-          }
-          proof.append(name, values[name]);
-        }
-        verify(proof, local, open);
-      }),
+      proof: live((values) => verify(values, open)),
       closed: live(() => {
-        begun = true;
+        clearTimeout(later.look);
+        clearTimeout(later.ready);
         say("closed");
         offer("open", open);
       }),
       failed: live((code) => {
-        if (code === "error_21") stop("expired", start);
-        else stop("broken", start, /^[\w-]{1,20}$/.test(code) ? code : "");
+        if (code === "error_21") stop("expired", again);
+        else stop("broken", again, codeOf(code));
+      }),
+      // The server alone knows whether there is an outage. Otherwise what the
+      // widget makes by itself is no proof.
+      offline: live((code, values) => {
+        if (values && challenge.down) verify(values, open);
+        else stop("service", again, codeOf(code));
       }),
     };
     try {
-      provider.make(challenge, box, on);
+      adapter.make(challenge, { lang: page.lang, box }, on);
     } catch (error) {
       on.failed();
     }
+  }
+
+  function codeOf(code) {
+    return /^[\w-]{1,20}$/.test(code) ? code : "";
   }
 
   // trouble offers another attempt beside a widget that may still work.
   function trouble() {
     if (!showing) return;
     say("slow", "error");
-    offer("retry", () => {
-      begun = true;
-      start();
-    });
+    offer("retry", again);
   }
 
   function renew() {
-    after("expiry", lifetime, () => stop("expired", start));
+    after("expiry", lifetime, () => stop("expired", again));
   }
 
-  async function verify(proof, local, open, tries) {
+  function verify(values, open) {
+    const proof = new URLSearchParams();
+    for (const name of adapter.proof) {
+      if (!values || !values[name]) {
+        stop("broken", again);
+        return;
+      }
+      proof.append(name, values[name]);
+    }
+    send(proof, open, 0);
+  }
+
+  async function send(proof, open, tries) {
     const mine = attempt;
-    const again = (more) => () => verify(proof, local, open, more);
+    const repeat = (more) => () => send(proof, open, more);
     showing = false;
-    begun = true;
-    clearTimeout(later.expiry);
+    Object.values(later).forEach(clearTimeout);
     element("button").hidden = true;
     say("verifying", "busy");
     let answer;
@@ -371,24 +291,20 @@
     } catch (error) {
       // The proof may not have arrived; if it has, it is kept for us for a
       // minute, unless it was the answer that got lost.
-      if (mine === attempt) stop("offline", again());
+      if (mine === attempt) stop("offline", repeat(tries));
       return;
     }
     if (mine !== attempt) return;
     const outcome = answer.body.outcome;
     if (answer.status === 204) {
       passed();
-    } else if (local) {
-      stop("service", start);
     } else if (answer.body.proof === "reusable") {
-      if (!retries(answer, tries || 0, again((tries || 0) + 1))) {
-        stop(outcome, again(), "", answer.wait);
-      }
+      if (!retries(answer, tries, repeat(tries + 1))) stop(outcome, repeat(tries), "", answer.wait);
     } else if (["rejected", "expired", "replayed"].includes(outcome) && reset()) {
       say(outcome, "error");
       offer("retry", open);
     } else {
-      stop(outcome, start, "", answer.wait);
+      stop(outcome, again, "", answer.wait);
     }
   }
 
@@ -408,63 +324,46 @@
   function passed() {
     end();
     say("passed", "done");
-    if (dialog) {
-      mark();
-      tell("passed");
-    } else if (page.reload) {
-      mark();
-      location.reload();
-    } else {
-      leave("resend");
-    }
+    mark();
+    if (tabs) tabs.postMessage("passed");
+    finish("passed");
   }
 
-  function leave(name) {
-    say(name, "done");
-    if (history.length > 1) offer("back", () => history.back());
+  // finish lets who frames this page go on. By itself it is a window that an
+  // application's page has opened.
+  function finish(how) {
+    begun = false;
+    if (framed) {
+      tell(how);
+      return;
+    }
+    end();
+    say("cleared", "done");
+    window.close();
   }
 
   // The mark
 
-  // A mark says that the captcha has been passed just now. If the page is back
-  // nevertheless, the clearance did not hold, and trying again by itself would
-  // never end. Where cookies are blocked there is no storage either, but the
-  // history entry survives a reload.
+  // A mark says that the captcha has been passed just now. If a captcha is due
+  // again nevertheless, the clearance did not hold, and trying again by itself
+  // would never end.
   const markName = "captcha-" + page.policy;
 
   function mark() {
-    const value = Date.now() + " " + (dialog ? "dialog" : location.href);
     try {
-      sessionStorage.setItem(markName, value);
-    } catch (error) {
-      history.replaceState(Object.assign({}, history.state, { [markName]: value }), "");
-    }
+      sessionStorage.setItem(markName, String(Date.now()));
+    } catch (error) { /* there is none */ }
   }
 
   function takeMark() {
-    let value = "";
     try {
-      value = sessionStorage.getItem(markName);
+      const time = Number(sessionStorage.getItem(markName));
       sessionStorage.removeItem(markName);
+      return Date.now() - time < markLifetime;
     } catch (error) {
-      if (history.state && history.state[markName]) {
-        value = history.state[markName];
-        history.replaceState(Object.assign({}, history.state, { [markName]: "" }), "");
-      }
+      return undefined;
     }
-    const [time, where] = (value || "").split(" ");
-    if (!(Date.now() - Number(time) < markLifetime)) return false;
-    // After the dialog come the dialog again or what the application sent; on
-    // a page, nothing but its own reload.
-    return where === "dialog" ? dialog || !page.reload : where === location.href && isReload();
   }
-
-  function isReload() {
-    const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
-    return !navigation || navigation.type === "reload";
-  }
-
-  // The page
 
   // keepsCookies tries. What navigator.cookieEnabled says is not what the
   // browser does for this site.
@@ -476,31 +375,50 @@
     return kept;
   }
 
-  function enter() {
-    begun = false;
-    if (page.cleared) {
-      if (dialog) tell("passed");
-      else leave("cleared");
+  // The page
+
+  // begin is for a person who waits. reason says why the request of the page
+  // that frames this one was refused, and back, of a page that reloads itself
+  // when it is passed, whether it has come back by a reload.
+  /** @param {{back?: boolean, reason?: string}} settings */
+  function begin({ back, reason = page.reason }) {
+    if (begun) return;
+    begun = true;
+    const marked = takeMark();
+    const passedBefore = marked === undefined ? back : marked; // without storage a reload has to do
+    const usedUp = reason === "used_up" || reason === "expired"; // by what came after, which is as it should be
+    // A clearance that is good here and was not there is lost, too.
+    const lost = back === undefined
+      ? passedBefore && !usedUp || page.cleared && reason === "binding"
+      : back && (passedBefore || page.cleared);
+    if (page.cleared && !lost) {
+      finish("cleared");
       return;
     }
-    if (dialog) tell("show");
-    const back = takeMark();
-    const reason = page.reason;
-    if (!keepsCookies()) {
-      stop("lost_none", enter);
-    } else if (back && !(dialog && (reason === "used_up" || reason === "expired"))) {
-      stop(page.text["lost_" + reason] ? "lost_" + reason : "lost_invalid", start);
-    } else {
-      // Who opened the dialog did so by asking for something. Once.
-      begun = dialog && !back;
-      start();
-    }
+    tell("show");
+    if (!keepsCookies()) stop("lost_none", restart);
+    else if (lost) stop(text["lost_" + reason] ? "lost_" + reason : "lost_invalid", restart);
+    else start(0);
   }
 
-  // reenter is for a page that was out of sight while things may have changed.
-  function reenter() {
-    if (page.reload && !dialog) location.reload();
-    else enter();
+  function restart() {
+    if (keepsCookies()) start(0);
+    else stop("lost_none", restart);
+  }
+
+  // Other pages of the site hear of a pass, and each asks what it means for it.
+  let tabs = null;
+
+  function listen() {
+    if (typeof BroadcastChannel !== "function") return;
+    tabs = new BroadcastChannel("captcha-" + page.policy);
+    tabs.onmessage = async () => {
+      const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ method: "GET", url: page.base + "/" }) };
+      const answer = await ask("/needed", options).catch(() => undefined);
+      if (!answer || !answer.body.cleared) return;
+      end();
+      finish("cleared");
+    };
   }
 
   function main() {
@@ -508,32 +426,32 @@
       element("button").hidden = true;
       action();
     });
-    if (element("host")) element("host").textContent = location.host;
-    if (dialog) {
-      document.documentElement.dataset.framed = "";
-      const close = element("close");
-      if (close) {
-        close.hidden = false;
-        close.addEventListener("click", () => tell("closed"));
-      }
-      document.addEventListener("keydown", (event) => {
-        if (event.key === "Escape" && !event.defaultPrevented) tell("closed");
-      });
-    }
+    element("host").textContent = location.host;
+    element("provider").textContent = text.by.replace("%s", adapter.provider);
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && !event.defaultPrevented) tell("closed");
+    });
     const harmless = (event) => /^ResizeObserver/.test(event.message);
     window.addEventListener("error", (event) => {
       if (!harmless(event)) trouble();
     });
     window.addEventListener("unhandledrejection", trouble);
     window.addEventListener("pageshow", (event) => {
-      if (event.persisted) reenter();
+      if (event.persisted) again();
     });
-    if (document.hidden && !dialog) {
-      // One of many tabs. Until somebody looks, another may pass for all.
-      document.addEventListener("visibilitychange", reenter, { once: true });
-    } else {
-      enter();
+    listen();
+    if (!framed) {
+      begin({});
+      return;
     }
+    document.documentElement.dataset.framed = "";
+    window.addEventListener("message", ({ source, origin, data }) => {
+      if (source !== window.parent || origin !== location.origin || !data || data.captcha !== page.policy || data.state !== "begin") return;
+      element("id").textContent = data.id || "";
+      begin(data);
+    });
+    const { title, close, note, look, late } = text;
+    tell("hello", { cleared: page.cleared, text: { title, close, note, open: look, late } });
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", main);

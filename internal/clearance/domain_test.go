@@ -2,6 +2,7 @@ package clearance
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -61,14 +62,7 @@ func TestDomainClearancesMoveWithinTheDomain(t *testing.T) {
 	for _, host := range append(append([]string(nil), inDomain...), outside...) {
 		subjects = append(subjects, at(host, true), at(host, false))
 	}
-	shares := func(s Subject) bool {
-		for _, host := range inDomain {
-			if s.Host == host {
-				return s.Secure
-			}
-		}
-		return false
-	}
+	shares := func(s Subject) bool { return s.Secure && slices.Contains(inDomain, s.Host) }
 	for _, from := range subjects {
 		value := mustIssue(t, i, from).Value
 		for _, to := range subjects {

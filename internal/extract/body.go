@@ -60,6 +60,35 @@ func (s Source) carriedBy(mediaType string) bool {
 	return mediaType == "application/json" || strings.HasSuffix(mediaType, "+json")
 }
 
+// maxForm is how long a form may be, in bytes, to be read for ReadForm.
+const maxForm = 1 << 20
+
+// ReadForm returns the whole body of a form, if it is no longer than what
+// Extract searches and than 1 MiB, and puts it back as Extract does, before or
+// after which it can be called. It returns false where there is no such body,
+// or no memory for it, or where it could not be read within timeout; complete
+// says whether all of the body has been read from the client.
+func (e *Extractor) ReadForm(w http.ResponseWriter, r *http.Request, timeout time.Duration, memory Memory) (body []byte, complete, ok bool) {
+	limit := min(e.bodyLimit, maxForm)
+	if r.ContentLength == 0 {
+		return nil, true, len(r.Header["Content-Type"]) == 1
+	}
+	if r.ContentLength > int64(limit) || !Form.carriedBy(searchableType(r)) {
+		return nil, false, false
+	}
+	held := loan{memory: memory}
+	defer held.repay()
+	read, err := readBody(w, r, limit, timeout, &held)
+	if err != nil || read.refused || read.truncated {
+		return nil, read.ended, false
+	}
+	body = make([]byte, 0, read.length)
+	for c := read.first; c != nil; c = c.next {
+		body = append(body, c.bytes...)
+	}
+	return body, true, true
+}
+
 // searchBody looks for the proof in what was read of the body.
 func (e *Extractor) searchBody(mediaType, contentType string, body prefix) proof {
 	found := proof{wanted: e}
@@ -94,7 +123,7 @@ func (p prefix) start() cursor { return cursor{next: p.first} }
 // The means of net/http do not leave a request as it was: ParseForm consumes
 // the body, MaxBytesReader ends it at the limit, and a GetBody would be used by
 // transports even after a later handler has replaced the body.
-func (e *Extractor) readBody(w http.ResponseWriter, r *http.Request, timeout time.Duration, memory *loan) (prefix, error) {
+func readBody(w http.ResponseWriter, r *http.Request, limit int, timeout time.Duration, memory *loan) (prefix, error) {
 	control := http.NewResponseController(w)
 	ceiling := readTimeout(r)
 	var deadline time.Time
@@ -107,8 +136,8 @@ func (e *Extractor) readBody(w http.ResponseWriter, r *http.Request, timeout tim
 		// Caddy's own idle timeout takes it as a ceiling.
 		_ = control.SetReadDeadline(deadline)
 	}
-	first, length, err := readChunks(r.Body, e.bodyLimit+1, r.ContentLength, deadline, memory)
-	read := prefix{first: first, length: length, truncated: length > e.bodyLimit, ended: err == io.EOF}
+	first, length, err := readChunks(r.Body, limit+1, r.ContentLength, deadline, memory)
+	read := prefix{first: first, length: length, truncated: length > limit, ended: err == io.EOF}
 	if err == errMemory {
 		read.refused, err = true, nil
 	}

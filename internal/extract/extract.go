@@ -207,7 +207,7 @@ func (e *Extractor) Extract(w http.ResponseWriter, r *http.Request, rawQuery str
 			if !source.carriedBy(mediaType) {
 				continue
 			}
-			body, err := e.readBody(w, r, timeout, &held)
+			body, err := readBody(w, r, e.bodyLimit, timeout, &held)
 			if err != nil {
 				return Result{}, err
 			}

@@ -22,7 +22,7 @@ import (
 const (
 	endpointChallenge = "challenge" // what the widget needs
 	endpointVerify    = "verify"    // a proof for a clearance
-	endpointPage      = "page"      // the challenge page, for the dialog in an application's page
+	endpointPage      = "page"      // the widget page
 	endpointNeeded    = "needed"    // what a submission will need
 )
 
@@ -50,7 +50,7 @@ var (
 var endpoints = map[string]endpoint{
 	endpointChallenge: {methods: reads, serve: (*Gate).serveChallenge, needsWidget: true},
 	endpointVerify:    {methods: writes, serve: (*Gate).serveVerify, needsClearance: true},
-	endpointPage:      {methods: reads, serve: (*Gate).servePage, needsClearance: true},
+	endpointPage:      {methods: reads, serve: (*Gate).servePage, needsClearance: true, needsWidget: true},
 	endpointNeeded:    {methods: writes, serve: (*Gate).serveNeeded, needsClearance: true},
 }
 
@@ -62,7 +62,7 @@ var scripts = endpoint{methods: reads, serve: (*Gate).serveScript, public: true}
 // forwarded.
 func (g *Gate) ServeEndpoint(w http.ResponseWriter, r *http.Request, name string) {
 	e, ok := endpoints[name]
-	if _, _, isScript := browser.ScriptNamed(name); isScript {
+	if _, _, isScript := g.widget.ScriptNamed(name); isScript {
 		e, ok = scripts, true
 	}
 	closeUnread(w.Header(), r, name != endpointVerify && name != endpointNeeded && r.ContentLength != 0)
@@ -84,7 +84,7 @@ func (g *Gate) ServeEndpoint(w http.ResponseWriter, r *http.Request, name string
 // serveScript serves a script, by a name that makes it cacheable for ever.
 // Under that of another version it is the current one, for once.
 func (g *Gate) serveScript(w http.ResponseWriter, r *http.Request) {
-	script, current, _ := browser.ScriptNamed(path.Base(request.Original(r).URL.Path))
+	script, current, _ := g.widget.ScriptNamed(path.Base(request.Original(r).URL.Path))
 	cache := noStore
 	if current {
 		cache = "public, max-age=31536000, immutable"
@@ -99,7 +99,7 @@ func (g *Gate) serveScript(w http.ResponseWriter, r *http.Request) {
 	content := script.Content
 	if slices.Contains(encode.AcceptedEncodings(r, []string{"gzip"}), "gzip") {
 		fields["Content-Encoding"] = []string{"gzip"}
-		content = script.Gzipped
+		content = script.Gzipped()
 	}
 	fields["Content-Length"] = []string{strconv.Itoa(len(content))}
 	answer(w, http.StatusOK, fields, content)
@@ -165,10 +165,8 @@ func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusNoContent, fields, nil)
 }
 
-const embedderPolicy = "Cross-Origin-Embedder-Policy"
-
-// servePage serves the challenge page by itself, for the dialog. One in a page
-// that is isolated from other origins has to be so, too.
+// servePage serves the widget page, which the challenge page and the dialog
+// frame. One in a page that is isolated from other origins has to be so, too.
 func (g *Gate) servePage(w http.ResponseWriter, r *http.Request) {
 	visit, ok := g.visits.Acquire(limit.NewClient(request.ClientIP(r)))
 	if !ok {
@@ -176,14 +174,26 @@ func (g *Gate) servePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer visit.Release(true) // each counts
+	data := browser.WidgetData{
+		Lang:   browser.Language(r.Header.Get("Accept-Language")),
+		Nonce:  browser.Nonce(),
+		Base:   g.BasePath,
+		Policy: g.Policy,
+	}
+	data.Cleared, data.Reason = g.peekClearance(r)
+	page, err := g.widget.Render(data)
+	if err != nil {
+		writeProblem(w, r, problem{Status: http.StatusInternalServerError, Detail: "The page cannot be made."})
+		return
+	}
 	fields := http.Header{"Captcha-Policy": {g.Policy}}
+	g.widget.SetHeader(fields, data.Nonce)
 	if r.URL.Query().Has("isolated") {
 		// The provider's files come without credentials then, which they do
 		// not need. A frame of the provider's own cannot come at all.
-		fields[embedderPolicy] = []string{"credentialless"}
+		fields["Cross-Origin-Embedder-Policy"] = []string{"credentialless"}
 	}
-	cleared, reason := g.peekClearance(r)
-	g.writePage(w, r, http.StatusOK, fields, browser.Data{Cleared: cleared, Reason: reason})
+	answer(w, http.StatusOK, fields, page)
 }
 
 // ScriptURL and FramePath are what captcha_inject puts into pages: the URL of

@@ -75,6 +75,7 @@ type Gate struct {
 	Options
 
 	challenger  verifier.Challenger // nil: the verifier has no widget
+	widget      *browser.Widget     // the same
 	provider    string
 	captchaID   string
 	fingerprint [32]byte
@@ -133,7 +134,10 @@ func New(o Options) *Gate {
 		refusals:    bounded(o.Logger),
 	}
 	g.provider, g.captchaID = o.Verifier.Captcha()
-	g.challenger, _ = o.Verifier.(verifier.Challenger)
+	if challenger, ok := o.Verifier.(verifier.Challenger); ok {
+		g.challenger = challenger
+		g.widget = browser.NewWidget(challenger.Adapter(), challenger.Sources())
+	}
 	g.onRequest = intake{
 		gate:      g,
 		extractor: o.OnRequest,

@@ -12,6 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddycaptcha/caddycaptcha/internal/browser"
+	"github.com/caddycaptcha/caddycaptcha/internal/form"
+	"github.com/caddycaptcha/caddycaptcha/internal/limit"
 	"github.com/caddycaptcha/caddycaptcha/internal/request"
 )
 
@@ -28,6 +30,10 @@ const (
 
 // Refuse answers a request that is not forwarded, as the option refusal says.
 func (g *Gate) Refuse(w http.ResponseWriter, r *http.Request, d Decision) error {
+	if g.showsPage(r, d) {
+		g.writePage(w, r, d)
+		return nil
+	}
 	closeUnread(w.Header(), r, d.unread)
 	switch {
 	case d.Outcome == Failed:
@@ -37,15 +43,8 @@ func (g *Gate) Refuse(w http.ResponseWriter, r *http.Request, d Decision) error 
 	case g.Refusal == RefusalError:
 		maps.Copy(w.Header(), g.fields(d))
 		return caddyhttp.Error(d.Outcome.Status, errors.New("captcha "+d.String()))
-	case g.showsPage(r, d):
-		fields := g.fields(d)
-		g.removeHint(fields, r, d)
-		g.writePage(w, r, d.Outcome.Status, fields, browser.Data{
-			Outcome: d.Outcome.Name, Reason: d.Reason, Reload: r.Method == http.MethodGet,
-		})
-	default:
-		g.writeRefusal(w, r, d)
 	}
+	g.writeRefusal(w, r, d)
 	return nil
 }
 
@@ -81,7 +80,7 @@ func (g *Gate) refuseEndpoint(w http.ResponseWriter, r *http.Request, d Decision
 // showsPage reports whether a person could solve the captcha on a page. What a
 // browser fetches in advance nobody may ever look at.
 func (g *Gate) showsPage(r *http.Request, d Decision) bool {
-	return g.Refusal != RefusalProblem && g.issuer != nil && d.Outcome.Curable &&
+	return g.Refusal != RefusalProblem && g.Refusal != RefusalError && g.issuer != nil && d.Outcome.Curable &&
 		d.Reason != reasonPrefetch && request.IsNavigation(r.Header)
 }
 
@@ -126,14 +125,21 @@ func (g *Gate) writeRefusal(w http.ResponseWriter, r *http.Request, d Decision) 
 	answer(w, d.Outcome.Status, fields, g.problems.of(g, r, d))
 }
 
-// writePage writes the challenge page with what data says of the request.
-func (g *Gate) writePage(w http.ResponseWriter, r *http.Request, status int, fields http.Header, data browser.Data) {
-	data.Lang = browser.Language(r.Header.Get("Accept-Language"))
-	data.Nonce = browser.Nonce()
-	data.Base = g.BasePath
-	data.Policy = g.Policy
-	data.Provider = g.provider
-	data.ID = request.ID(r)
+// writePage answers with the challenge page.
+func (g *Gate) writePage(w http.ResponseWriter, r *http.Request, d Decision) {
+	data := browser.Data{
+		Lang:     browser.Language(r.Header.Get("Accept-Language")),
+		Nonce:    browser.Nonce(),
+		Base:     g.BasePath,
+		Policy:   g.Policy,
+		Provider: g.provider,
+		Outcome:  d.Outcome.Name,
+		Reason:   d.Reason,
+		ID:       request.ID(r),
+		Framed:   request.IsFramed(r.Header),
+	}
+	g.setNext(w, r, &data, &d)
+	closeUnread(w.Header(), r, d.unread)
 	page, err := g.Page.Render(data)
 	if err != nil {
 		// An error route could forward the request, so it must not come to that.
@@ -143,10 +149,35 @@ func (g *Gate) writePage(w http.ResponseWriter, r *http.Request, status int, fie
 			page, _ = builtIn.Render(data) // which the tests do with all kinds of data
 		}
 	}
-	isolation := fields[embedderPolicy]
-	browser.SetHeader(fields, browser.CSP(data.Nonce, g.challenger.Sources()))
-	if isolation != nil {
-		fields[embedderPolicy] = isolation
+	fields := g.fields(d)
+	g.removeHint(fields, r, d)
+	browser.SetHeader(fields, data)
+	answer(w, d.Outcome.Status, fields, page)
+}
+
+// setNext says what the challenge page does when the captcha is solved. A form
+// of the site's own is sent again by the page, which for that has to be able to
+// make the same body of it. What another site has sent would not be the same
+// if it came from here: cookies would be with it that it did not have.
+func (g *Gate) setNext(w http.ResponseWriter, r *http.Request, data *browser.Data, d *Decision) {
+	switch {
+	case r.Method == http.MethodGet:
+		data.Next = browser.Reload
+	case !request.IsSameOrigin(r):
+		data.Next = browser.Home
+	default:
+		data.Next = browser.Back
+		if r.Method != http.MethodPost || !request.IsFromOwnPage(r) {
+			return
+		}
+		memory := g.Memory.For(limit.NewClient(request.ClientIP(r)))
+		body, complete, ok := g.OnRequest.ReadForm(w, r, bodyTimeout, memory)
+		d.unread = !complete
+		if !ok {
+			return
+		}
+		if sent, ok := form.Parse(r.Header.Get("Content-Type"), body); ok {
+			data.Next, data.Form = browser.Resend, sent
+		}
 	}
-	answer(w, status, fields, page)
 }

@@ -27,6 +27,16 @@ func IsNavigation(header http.Header) bool {
 	return false
 }
 
+// IsFramed reports whether a browser says that it will show the answer in a
+// frame, or the like.
+func IsFramed(header http.Header) bool {
+	switch header.Get("Sec-Fetch-Dest") {
+	case "iframe", "frame", "object", "embed":
+		return true
+	}
+	return false
+}
+
 // acceptsHTML reports whether an item of Accept (RFC 9110, 12.5.1) is
 // text/html with a weight above zero.
 func acceptsHTML(item string) bool {

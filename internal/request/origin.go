@@ -23,6 +23,12 @@ func IsSameOrigin(r *http.Request) bool {
 	return true
 }
 
+// IsFromOwnPage reports whether a browser says that a page of the request's own
+// origin made it. Where it says nothing, IsSameOrigin is true and this is not.
+func IsFromOwnPage(r *http.Request) bool {
+	return IsSameOrigin(r) && (len(r.Header["Sec-Fetch-Site"]) > 0 || len(r.Header["Origin"]) > 0)
+}
+
 // isOrigin reports whether origin is the scheme and host that r was sent to.
 func isOrigin(r *http.Request, origin string) bool {
 	scheme := "http"

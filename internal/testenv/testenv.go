@@ -5,8 +5,11 @@
 package testenv
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 )
 
@@ -59,6 +62,40 @@ func Need(t testing.TB, program string) string {
 	}
 	t.Skipf("%s is not installed: %s", program, tool.install)
 	return ""
+}
+
+// NodeModules installs what package.json in the directory of the test names
+// under node_modules, once.
+func NodeModules(t testing.TB) {
+	t.Helper()
+	if _, err := os.Stat("node_modules"); err == nil {
+		return
+	}
+	npm := Need(t, "npm")
+	// The rename makes it there as a whole or not at all, whatever breaks off
+	// or runs beside this.
+	dir, err := os.MkdirTemp(".", "node_modules.")
+	if err != nil {
+		t.Fatalf("installing packages of npm: %v", err)
+	}
+	defer os.RemoveAll(dir)
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		content, err := os.ReadFile(name)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), content, 0o600) //nolint:gosec // one of two names, below where the test is
+		}
+		if err != nil {
+			t.Fatalf("installing packages of npm: %v", err)
+		}
+	}
+	install := exec.CommandContext(t.Context(), npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	install.Dir = dir
+	if output, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("npm ci: %v\n%s", err, output)
+	}
+	if err := os.Rename(filepath.Join(dir, "node_modules"), "node_modules"); err != nil && !errors.Is(err, fs.ErrExist) {
+		t.Fatalf("installing packages of npm: %v", err)
+	}
 }
 
 // Short tells a test to take a shorter way, or to skip itself when it has

@@ -4,12 +4,9 @@ package interop
 
 import (
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,42 +14,9 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/simulator"
 )
 
-// installSDK installs GeeTest's official Node SDK under node_modules, once.
-func installSDK(t *testing.T) {
-	t.Helper()
-	if _, err := os.Stat("node_modules"); err == nil {
-		return
-	}
-	npm := testenv.Need(t, "npm") // to install it
-	// The rename makes it there as a whole or not at all, whatever breaks off
-	// or runs beside this.
-	dir, err := os.MkdirTemp(".", "node_modules.")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		content, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	install := exec.CommandContext(t.Context(), npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-	install.Dir = dir
-	if output, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci cannot install GeeTest's official SDK: %v\n%s", err, output)
-	}
-	if err := os.Rename(filepath.Join(dir, "node_modules"), "node_modules"); err != nil && !errors.Is(err, fs.ErrExist) {
-		t.Fatal(err)
-	}
-}
-
 func TestTheOfficialGeeTestV3NodeSDK(t *testing.T) {
 	node := testenv.Need(t, "node") // 18 or later
-	installSDK(t)
+	testenv.NodeModules(t)
 	const id, key = "002bc30ff1eef93e912f45814945e752", "4193a0e3247b82a26f563d595c447b1a"
 	sim, err := simulator.New(simulator.Config{GeeTestV3: []simulator.GeeTestV3{{CaptchaID: id, CaptchaKey: key}}})
 	if err != nil {

@@ -3,6 +3,20 @@
 
 var timeout = 15000;
 
+if (window.TCaptchaGlobal && flavour.site === 'intl') {
+  throw new Error('the script of the captcha is included twice');
+}
+
+// The script looks up its own element, and takes the rest from where that is:
+// the one with this id, or else the first with such a name.
+(function () {
+  var own = document.getElementById('CaptchaScript') ||
+    Array.from(document.scripts).find(function (script) { return /captcha\.js/i.test(script.src); });
+  if (own && own.src) {
+    origin = new URL(own.src).origin;
+  }
+})();
+
 // The message that goes with an errorCode (Tencent Captcha docs, "Web
 // integration").
 var messages = {
@@ -152,7 +166,7 @@ window.TencentCaptcha = function () {
         aidEncryptedAad: options.aidEncryptedAad
       }, timeout, only(function (answer) { open(answer, mine); }), only(function () { disaster(1006); }));
     });
-    loadScript(origin + '/tcaptcha-frame.js', timeout, prehandle, only(function (how) {
+    loadPart([origin], '/tcaptcha-frame.js', timeout, prehandle, only(function (how) {
       disaster(how === 'timeout' ? 1003 : 1004);
     }));
   };

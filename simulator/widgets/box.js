@@ -5,6 +5,8 @@ var texts = {
   zh: { open: '点击验证', solve: '我是人类', close: '关闭', ready: '请点击按钮。', checking: '验证中…', failed: '验证失败，请重试。', passed: '验证通过。' }
 };
 
+var paint = 150; // ms
+
 // The real widgets bring a style element as well.
 function addStyle() {
   if (document.getElementById('captcha-simulator-style')) {
@@ -67,6 +69,21 @@ function box(options) {
   }
   element.appendChild(message);
   options.container.appendChild(element);
+  // Real widgets are to be seen some time after they were told to show, and
+  // leave an element in the page that nobody sees.
+  element.style.display = 'none';
+  var waiting = []; // until then; null afterwards
+  setTimeout(function () {
+    element.style.display = '';
+    var run = waiting;
+    waiting = null;
+    run.forEach(function (f) { f(); });
+  }, paint);
+  if (!document.querySelector('.captcha-simulator-extra')) {
+    var extra = document.createElement('div');
+    extra.className = 'captcha-simulator-extra';
+    document.body.appendChild(extra);
+  }
 
   var self = {
     element: element,
@@ -75,7 +92,14 @@ function box(options) {
       message.textContent = say || text[state] || '';
       solve.disabled = state !== 'ready' && state !== 'failed';
     },
-    focus: function () { solve.focus(); },
+    whenPainted: function (f) {
+      if (waiting) {
+        waiting.push(f);
+      } else {
+        f();
+      }
+    },
+    focus: function () { self.whenPainted(function () { solve.focus(); }); },
     remove: function () { element.remove(); }
   };
   self.state('ready');

@@ -70,8 +70,13 @@ window.Geetest4 = function (config, data) {
       return;
     }
     var answer = { passed: true };
-    window._gct(answer);
     var solving = data;
+    window._gct(answer, function () { verify(answer, solving); }, function () {
+      fail('60205', 'the worker of gct4.js cannot be started', 'error');
+    });
+  };
+
+  var verify = function (answer, solving) {
     jsonp('/verify', {
       captcha_id: config.captchaId,
       client_type: isMobile() ? 'h5' : 'web',

@@ -33,7 +33,7 @@ window.initGeetest = function (userConfig, callback) {
 
   var start = function (type) {
     Object.assign(config, type);
-    loadScript(origin + config[config.type], scriptTimeout, function () {
+    loadPart([origin], config[config.type], scriptTimeout, function () {
       callback(new (config.offline ? window.GeetestOffline : window.Geetest)(config));
     }, function () {
       report(config, 'error_111', 'the script of the captcha cannot be loaded');

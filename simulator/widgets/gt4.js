@@ -1,5 +1,6 @@
 // The look-alike of gt4.js, the loader of GeeTest CAPTCHA v4:
-// initGeetest4(config, callback).
+// initGeetest4(config, callback). The part in front of this one says under
+// which name it is to be found.
 
 // The loader's own, whatever the documents say of 30 seconds.
 var defaultTimeout = 10000;
@@ -18,12 +19,12 @@ function report(config, code, msg, detail) {
   throw new Error(code + ' ' + msg);
 }
 
-window.initGeetest4 = function (userConfig, callback) {
+window[globalName] = function (userConfig, callback) {
   if (!userConfig || typeof userConfig !== 'object') {
-    throw new Error('initGeetest4 needs a config');
+    throw new Error(globalName + ' needs a config');
   }
   if (typeof callback !== 'function') {
-    throw new Error('initGeetest4 needs a callback');
+    throw new Error(globalName + ' needs a callback');
   }
   var config = Object.assign({ product: 'float' }, userConfig);
   config.language = config.language || navigator.language || 'eng';
@@ -32,31 +33,35 @@ window.initGeetest4 = function (userConfig, callback) {
     report(config, '60001', 'the captchaId is wrong', 'captchaId is required');
     return;
   }
-  jsonp('/load', {
-    captcha_id: config.captchaId,
-    challenge: config.challenge || uuid(),
-    client_type: isMobile() ? 'h5' : 'web',
-    risk_type: config.riskType,
-    user_info: config.userInfo,
-    lang: config.language
-  }, config.timeout, function (answer) {
+  var statics = serversOf(config.staticServers);
+  var loaded = function (answer) {
     if (answer.status !== 'success') {
       // The server was there and refused: that is not being offline.
       report(config, '60100', '/load failed: ' + answer.msg, answer.code);
       return;
     }
     var data = answer.data;
-    loadScript(origin + data.gct_path, config.timeout, function () {
-      loadScript(origin + data.js, config.timeout, function () {
+    loadPart(statics, data.gct_path, config.timeout, function () {
+      loadPart(statics, data.js, config.timeout, function () {
         callback(new window.Geetest4(config, data));
       }, function (how) { report(config, '60204', 'gcaptcha4.js cannot be loaded', how); });
     }, function (how) { report(config, '60205', 'gct4.js cannot be loaded', how); });
+  };
+  inTurn(serversOf(config.apiServers), function (server, next) {
+    jsonp('/load', {
+      captcha_id: config.captchaId,
+      challenge: config.challenge || uuid(),
+      client_type: isMobile() ? 'h5' : 'web',
+      risk_type: config.riskType,
+      user_info: config.userInfo,
+      lang: config.language
+    }, config.timeout, loaded, next, server);
   }, function () {
     if (typeof config.offlineCb === 'function') {
       config.offlineCb();
       return;
     }
-    loadScript(origin + '/v4/bypass.js', config.timeout, function () {
+    loadPart(statics, '/v4/bypass.js', config.timeout, function () {
       callback(new window.Geetest4(config, {}));
     }, function (how) { report(config, '60204', 'bypass.js cannot be loaded', how); });
   });

@@ -42,11 +42,51 @@ function loadStyle(url, timeout, ok, failed) {
   load(link, timeout, ok, failed);
 }
 
+// What became of the parts of the scripts, by path. The real loaders remember
+// it for the life of the document, a failure as well.
+var fates = window.captchaSimulatorFates || (window.captchaSimulatorFates = {});
+
+// loadPart loads a part from the first of the servers that has it. Each gets
+// the whole timeout.
+function loadPart(servers, path, timeout, ok, failed) {
+  if (fates[path]) {
+    setTimeout(function () {
+      if (fates[path] === 'loaded') {
+        ok();
+      } else {
+        failed(fates[path]);
+      }
+    }, 0);
+    return;
+  }
+  inTurn(servers, function (server, next) {
+    loadScript(server + path, timeout, function () { fates[path] = 'loaded'; ok(); }, next);
+  }, function (how) { fates[path] = how; failed(how); });
+}
+
+// inTurn tries the servers until one of them does, and else fails as the last.
+function inTurn(servers, attempt, failed) {
+  var left = servers.slice();
+  var next = function (how) {
+    if (left.length) {
+      attempt(left.shift(), next);
+    } else {
+      failed(how);
+    }
+  };
+  next('error');
+}
+
+// serversOf returns the origins of hosts, or else the simulator's own.
+function serversOf(hosts) {
+  return Array.isArray(hosts) && hosts.length ? hosts.map(function (host) { return location.protocol + '//' + host; }) : [origin];
+}
+
 var callbacks = 0;
 
-// jsonp calls an endpoint of the simulator and hands on its answer, or else
-// fails with "error" or "timeout".
-function jsonp(path, parameters, timeout, ok, failed) {
+// jsonp calls an endpoint of a server, or else of the simulator, and hands on
+// its answer, or fails with "error" or "timeout".
+function jsonp(path, parameters, timeout, ok, failed, server) {
   var name = 'captcha_simulator_' + Date.now() + '_' + callbacks++;
   var query = new URLSearchParams();
   Object.keys(parameters).forEach(function (key) {
@@ -59,7 +99,7 @@ function jsonp(path, parameters, timeout, ok, failed) {
   failed = first(failed);
   window[name] = first(ok); // it stays: the answer may come after the timeout
   // A script that runs but does not call back holds no answer.
-  loadScript(origin + path + '?' + query, timeout, function () { failed('error'); }, failed);
+  loadScript((server || origin) + path + '?' + query, timeout, function () { failed('error'); }, failed);
 }
 
 function isMobile() {

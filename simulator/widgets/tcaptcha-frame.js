@@ -42,7 +42,9 @@ window.TencentCaptchaView = function (options) {
     frame.onload = null;
     window.removeEventListener('message', listen);
     view.state('ready');
-    options.ready({ width: view.element.offsetWidth, height: view.element.offsetHeight });
+    view.whenPainted(function () {
+      options.ready({ width: view.element.offsetWidth, height: view.element.offsetHeight });
+    });
     if (options.popup) {
       view.focus();
     }

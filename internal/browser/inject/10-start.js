@@ -54,7 +54,7 @@
   // What the page does to these later does not concern us. Methods are called
   // on the prototypes because a field named "matches" hides the form's own.
   const { addEventListener, removeEventListener, dispatchEvent } = EventTarget.prototype;
-  const { matches } = Element.prototype;
+  const { matches, attachShadow } = Element.prototype;
   const getter = (type, name) => Object.getOwnPropertyDescriptor(type.prototype, name).get;
   const baseURI = getter(Node, "baseURI");
   const cookieOf = getter(Document, "cookie");

@@ -24,7 +24,7 @@
   // which takes neither the focus nor a key.
   class Dialog {
     #host = document.createElement("div");
-    #root = this.#host.attachShadow({ mode: "closed" });
+    #root = attachShadow.call(this.#host, { mode: "closed" }); // what goes on in there is no act on the page
     #dialog = document.createElement("dialog");
     #close = button("×", text.close, () => this.end(false));
     #frame = null;
@@ -81,14 +81,15 @@
       return message.source === this.#frame.contentWindow;
     }
 
-    hear({ state, text: words }) {
+    hear({ state, text: words, cleared }) {
       this.#heard = true;
       switch (state) {
         case "hello":
           Object.assign(text, words);
           this.#label();
           this.#greeted = true;
-          if (this.#awaited) this.#begin();
+          if (cleared) this.#pass();
+          else if (this.#awaited) this.#begin();
           else this.#offer();
           break;
         case "show":
@@ -103,6 +104,7 @@
           this.#load();
           break;
         case "passed":
+        case "cleared":
           this.#pass();
           break;
         case "closed":
@@ -182,7 +184,6 @@
         Object.assign(this.#dialog.style, { visibility: "visible", pointerEvents: "auto" });
         this.#dialog.showModal();
       }
-      this.#close.hidden = this.#heard;
       (this.#heard ? this.#frame : this.#close).focus();
     }
 

@@ -160,7 +160,6 @@
     for (const [name, value] of released.entries) data.append(name, name === "_charset_" ? charset ?? value : value);
   }
 
-  const { attachShadow } = Element.prototype;
   const { attachInternals } = HTMLElement.prototype;
   const wrapped = new WeakSet(); // windows
 

@@ -39,6 +39,7 @@
       fake.popup({
         solve: solved,
         close: () => on.onClose(),
+        disaster: () => config.offlineCb(),
         error: () => on.onError(version === 3 ? { error_code: 'error_21' } : { code: 60500 }),
       });
     };

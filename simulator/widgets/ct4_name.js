@@ -1,0 +1,3 @@
+// The loader as Alibaba Cloud's number authentication service has it.
+var globalName = 'initAlicom4';
+

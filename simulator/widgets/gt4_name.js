@@ -1,0 +1,3 @@
+// The loader under GeeTest's own name.
+var globalName = 'initGeetest4';
+
