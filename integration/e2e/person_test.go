@@ -134,12 +134,14 @@ func (p person) has(cookie *http.Cookie, url string) {
 	}
 }
 
-// forgets clears the browser's cookies.
+// forgets clears the browser's cookies and the tab's storage, as if all had
+// been long ago.
 func (p person) forgets() {
 	p.t.Helper()
 	if _, err := chromedp.Call(p.ctx, network.ClearBrowserCookies, cdp.Empty{}); err != nil {
 		p.t.Fatal(err)
 	}
+	p.run("sessionStorage.clear()")
 }
 
 // reported fails the test if the browser reported anything but these.

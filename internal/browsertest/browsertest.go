@@ -23,7 +23,7 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/internal/testenv"
 )
 
-const patience = 30 * time.Second // ends only what hangs
+const patience = 3 * time.Minute // ends only what hangs
 
 var browser struct {
 	sync.Mutex

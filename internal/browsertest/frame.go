@@ -19,7 +19,7 @@ import (
 func AwaitInFrame(part, expression string) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 		for {
-			ok, err := inFrame(ctx, part, expression)
+			ok, err := InFrame(ctx, part, expression)
 			if ok {
 				return nil
 			}
@@ -30,7 +30,8 @@ func AwaitInFrame(part, expression string) chromedp.Action[chromedp.Void] {
 	})
 }
 
-func inFrame(ctx context.Context, part, expression string) (bool, error) {
+// InFrame tells whether the JavaScript expression is true in such a frame, now.
+func InFrame(ctx context.Context, part, expression string) (bool, error) {
 	tree, err := chromedp.Call(ctx, page.GetFrameTree, cdp.Empty{})
 	if err != nil {
 		return false, err

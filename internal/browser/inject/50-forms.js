@@ -145,10 +145,10 @@
   // does in a closed one, too. To listen twice is to listen once.
   function watch(root) {
     const listen = (listener, passive, ...types) => types.forEach((type) => addEventListener.call(root, type, listener, { capture: true, passive }));
+    listen(attend, true, "click", "keydown", "submit"); // first: the next one may stop the event
     listen(submitted, false, "submit");
     listen(listed, true, "formdata");
     listen(touched, true, "focusin", "pointerdown", "input", "click");
-    listen(attend, true, "click", "keydown", "submit");
   }
 
   function listed(event) {
