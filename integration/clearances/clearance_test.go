@@ -243,7 +243,7 @@ func TestEarlyDataAtTheEndpoints(t *testing.T) {
 			t.Errorf("%s %s: %v, status %d: %s", r.Method, r.URL, err, w.Code, w.Body)
 		}
 	}
-	if w, err := over(false, harness.Prepared("GET", "/.captcha/default/page-0.js", ""), harness.Nothing); err != nil || w.Code != 200 {
+	if w, err := over(false, harness.Prepared("GET", "/.captcha/default/page-en-0.js", ""), harness.Nothing); err != nil || w.Code != 200 {
 		t.Errorf("the script: %v, status %d", err, w.Code)
 	}
 	// The same proof is good when it comes again after the handshake.

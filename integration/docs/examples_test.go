@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -17,20 +16,15 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
-// TestExamples: the example files are formatted, and adapt and validate as
-// they are.
-func TestExamples(t *testing.T) {
-	t.Setenv("GEETEST_CAPTCHA_KEY", harness.V4Key)
-	for _, name := range []string{"Caddyfile.example", "examples/Caddyfile"} {
+// TestDocumented: the Caddyfiles that the project shows are formatted, and
+// adapt and validate as they are.
+func TestDocumented(t *testing.T) {
+	for name, text := range harness.Documented(t) {
 		t.Run(name, func(t *testing.T) {
-			text, err := os.ReadFile(harness.Path(t, name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if warning, different := caddyfile.FormattingDifference(name, text); different {
+			if warning, different := caddyfile.FormattingDifference(name, []byte(text)); different {
 				t.Errorf("line %d: %s", warning.Line, warning.Message)
 			}
-			validateCaddyfile(t, string(text))
+			validateCaddyfile(t, text)
 		})
 	}
 }
@@ -47,27 +41,6 @@ func validateCaddyfile(t *testing.T, text string) {
 	}
 	if err := caddy.Validate(&config); err != nil {
 		t.Errorf("validating: %v", err)
-	}
-}
-
-// TestReadmeCaddyfile: the whole Caddyfiles in the README validate as they are.
-func TestReadmeCaddyfile(t *testing.T) {
-	t.Setenv("GEETEST_CAPTCHA_KEY", harness.V4Key)
-	readme, err := os.ReadFile(harness.Path(t, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	checked := 0
-	for _, block := range regexp.MustCompile("(?s)```caddyfile\n(.*?)```").FindAllStringSubmatch(string(readme), -1) {
-		text := block[1]
-		if strings.Contains(text, "<") || strings.Contains(text, "# ...") || strings.HasPrefix(text, "log {") {
-			continue // a syntax, or a part of a file
-		}
-		validateCaddyfile(t, text)
-		checked++
-	}
-	if checked < 2 {
-		t.Errorf("found %d whole Caddyfiles in the README", checked)
 	}
 }
 

@@ -240,7 +240,7 @@ func TestARefusedChallengeIsSeen(t *testing.T) {
 func TestEndpointsDoNotWaitForBodiesTheyDoNotRead(t *testing.T) {
 	g := harness.BrowserGate(t, harness.GeeTestV4)
 	for _, head := range []string{
-		"GET /.captcha/default/challenge", "GET /.captcha/default/page", "GET /.captcha/default/page-0.js",
+		"GET /.captcha/default/challenge", "GET /.captcha/default/page", "GET /.captcha/default/page-en-0.js",
 		"PUT /.captcha/default/challenge", "POST /.captcha/default/verify", "GET /.captcha/default/x",
 	} {
 		// RawRequest sends none of the body and waits for the status.

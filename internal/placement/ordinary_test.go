@@ -1,12 +1,13 @@
 package placement_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
 // TestOrdinary: nothing is found in ordinary Caddyfiles, and requests show that
@@ -54,27 +55,9 @@ func TestOrdinary(t *testing.T) {
 	}
 }
 
-// TestExamples: nothing is found in what the project shows to its users.
-func TestExamples(t *testing.T) {
-	t.Setenv("GEETEST_CAPTCHA_KEY", "b09a7aafbfd83f73b35a9b530d0337bf")
-	texts := make(map[string]string)
-	for _, name := range []string{"Caddyfile.example", "examples/Caddyfile", "README.md"} {
-		text, err := os.ReadFile(filepath.Join("..", "..", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		texts[name] = string(text)
-	}
-	for i, block := range regexp.MustCompile("(?s)```caddyfile\n(.*?)```").FindAllStringSubmatch(texts["README.md"], -1) {
-		if first, _, _ := strings.Cut(block[1], "\n"); !strings.Contains(block[1], "<") && !strings.Contains(block[1], "# ...") && !strings.HasPrefix(first, "log {") {
-			texts[fmt.Sprintf("README.md block %d", i)] = block[1]
-		}
-	}
-	delete(texts, "README.md")
-	if len(texts) < 5 {
-		t.Fatalf("there are %d examples", len(texts))
-	}
-	for name, text := range texts {
+// TestDocumented: nothing is found in what the project shows to its users.
+func TestDocumented(t *testing.T) {
+	for name, text := range harness.Documented(t) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			if found, _ := w.find(w.example(text)); found != "" {
