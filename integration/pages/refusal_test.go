@@ -123,3 +123,42 @@ func TestTheCaptchasOwnPageIsNotInjected(t *testing.T) {
 		}
 	}
 }
+
+// TestCallsThatNobodyIsShownACaptchaFor: where pages do not have the script,
+// their calls are refused and people see the application's error. The log says
+// so, unless somebody opens the captcha in between.
+func TestCallsThatNobodyIsShownACaptchaFor(t *testing.T) {
+	const hint = "the pages' scripts make calls that are refused"
+	call := []string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Dest", "empty"}
+	for name, test := range map[string]struct {
+		header []string
+		opens  int // the captcha, after so many calls
+		hints  int
+	}{
+		"calls":                     {call, 0, 1},
+		"calls, and a captcha":      {call, 9, 0},
+		"calls from elsewhere":      {[]string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "empty"}, 0, 0},
+		"pictures":                  {[]string{"Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Dest", "image"}, 0, 0},
+		"what is not from a page":   {nil, 0, 0},
+		"people who are shown ours": {[]string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Dest", "document"}, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := harness.BrowserGate(t, harness.GeeTestV4)
+			for n := range 12 {
+				if n == test.opens && n > 0 {
+					if a := harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/.captcha/default/page", "", "Sec-Fetch-Dest", "iframe")); !strings.HasPrefix(a.Status, "200") {
+						t.Fatalf("the page: %s", a.Status)
+					}
+				}
+				g.Want(harness.Send(t, harness.NewRequest(t, "POST", g.URL+"/login", "", test.header...)), 403, "missing")
+			}
+			entries := g.Entries(hint)
+			if len(entries) != test.hints {
+				t.Fatalf("the log says it %d times, want %d", len(entries), test.hints)
+			}
+			if test.hints > 0 && (entries[0]["level"] != "warn" || entries[0]["path"] != "/login" || entries[0]["policy"] != "default") {
+				t.Errorf("the entry is %v", entries[0])
+			}
+		})
+	}
+}

@@ -174,6 +174,7 @@ func (g *Gate) servePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer visit.Release(true) // each counts
+	g.unshown.shown()
 	data := browser.WidgetData{
 		Lang:   browser.Language(r.Header.Get("Accept-Language")),
 		Nonce:  browser.Nonce(),

@@ -94,6 +94,7 @@ type Gate struct {
 	alarm    *zap.Logger // says the same thing once a minute at most
 	refusals *zap.Logger // of what was refused, bounded by linesPerSecond
 
+	unshown           unshown
 	passed            atomic.Bool // whether any proof has
 	warnedOfAddresses atomic.Bool
 }

@@ -34,6 +34,7 @@ func (g *Gate) Refuse(w http.ResponseWriter, r *http.Request, d Decision) error 
 		g.writePage(w, r, d)
 		return nil
 	}
+	g.unshown.note(g, r, d)
 	closeUnread(w.Header(), r, d.unread)
 	switch {
 	case d.Outcome == Failed:
