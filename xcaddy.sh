@@ -4,6 +4,7 @@
 #   ./xcaddy.sh build [--output FILE] [--with MODULE[@VERSION][=DIR]]...
 #   ./xcaddy.sh run [CADDYFILE]
 #   ./xcaddy.sh test [ARGUMENT-OF-GO-TEST...]
+#   ./xcaddy.sh apps [ARGUMENT-OF-GO-TEST...]
 #
 # build  makes ./caddy. It uses xcaddy when that is installed, else the steps
 #        that xcaddy would take, by plain go, at the versions that go.mod pins.
@@ -11,6 +12,8 @@
 #        Caddyfile, Caddyfile.example by default.
 # test   runs the whole test suite, and says at the end what it left out because
 #        it is not installed. With CI=true that is a failure.
+# apps   puts the real applications under apps/ behind the gate, each in three
+#        ways, and has a browser use them. APPS_WAYS names other ways.
 #
 # CADDY_VERSION builds with another Caddy than go.mod names, which is the oldest
 # that the module is for. GOOS, GOARCH,
@@ -213,8 +216,13 @@ test)
 	fi
 	exit $status
 	;;
+apps)
+	cd "$repo"
+	go vet -tags apps ./apps/...
+	exec go test -tags apps -count 1 -timeout 60m -v "$@" ./apps
+	;;
 help | -h | --help)
 	sed -n '2,/^set -eu/{s/^# \{0,1\}//;/^set -eu/d;p;}' "$0"
 	;;
-*) fail "there is no command $command; there are build, run and test, and help says more" ;;
+*) fail "there is no command $command; there are build, run, test and apps, and help says more" ;;
 esac

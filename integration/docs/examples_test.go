@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,8 +17,8 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
-// TestDocumented: the Caddyfiles that the project shows are formatted, and
-// adapt and validate as they are.
+// TestDocumented: the Caddyfiles that the project shows are formatted, adapt and
+// validate as they are, and the module has nothing to say against them.
 func TestDocumented(t *testing.T) {
 	for name, text := range harness.Documented(t) {
 		t.Run(name, func(t *testing.T) {
@@ -39,8 +40,25 @@ func validateCaddyfile(t *testing.T, text string) {
 	if err := json.Unmarshal([]byte(adapted), &config); err != nil {
 		t.Fatal(err)
 	}
+	log := filepath.Join(t.TempDir(), "caddy.log")
+	writer, err := json.Marshal(map[string]string{"output": "file", "filename": log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{WriterRaw: writer}}}}
 	if err := caddy.Validate(&config); err != nil {
 		t.Errorf("validating: %v", err)
+	}
+	said, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(said)) {
+		// DokuWiki and phpMyAdmin take a password from the query, which the
+		// examples match beside the rest.
+		if strings.Contains(line, `"level":"warn"`) && strings.Contains(line, "http.handlers.captcha\"") && !strings.Contains(line, "query is matched") {
+			t.Error(line)
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // In every state, in light and dark, from left to right and from right to left,
 // the pages keep to the rules that axe-core knows.
 func TestThePagesAreAccessible(t *testing.T) {
-	testenv.NodeModules(t)
+	testenv.NodeModules(t, ".")
 	for name, test := range map[string]struct {
 		kind, path string
 		site       func(*site)

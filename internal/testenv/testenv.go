@@ -64,23 +64,44 @@ func Need(t testing.TB, program string) string {
 	return ""
 }
 
-// NodeModules installs what package.json in the directory of the test names
-// under node_modules, once.
-func NodeModules(t testing.TB) {
+// NeedDebian is like Need for packages of Debian, and for root, whom their
+// servers need to become users of their own.
+func NeedDebian(t testing.TB, packages ...string) {
 	t.Helper()
-	if _, err := os.Stat("node_modules"); err == nil {
+	missing := ""
+	for _, name := range packages {
+		if exec.Command("dpkg-query", "--show", name).Run() != nil { //nolint:gosec,noctx // asks what is installed
+			missing += " " + name
+		}
+	}
+	switch {
+	case missing != "" && inCI():
+		t.Fatalf("not installed: apt install%s", missing)
+	case missing != "":
+		t.Skipf("not installed: apt install%s", missing)
+	case len(packages) > 0 && os.Geteuid() != 0:
+		t.Skip("runs as root only, in a container or a machine of its own")
+	}
+}
+
+// NodeModules installs what package.json in a directory names under
+// node_modules there, once.
+func NodeModules(t testing.TB, in string) {
+	t.Helper()
+	modules := filepath.Join(in, "node_modules")
+	if _, err := os.Stat(modules); err == nil {
 		return
 	}
 	npm := Need(t, "npm")
 	// The rename makes it there as a whole or not at all, whatever breaks off
 	// or runs beside this.
-	dir, err := os.MkdirTemp(".", "node_modules.")
+	dir, err := os.MkdirTemp(in, "node_modules.")
 	if err != nil {
 		t.Fatalf("installing packages of npm: %v", err)
 	}
 	defer os.RemoveAll(dir)
 	for _, name := range []string{"package.json", "package-lock.json"} {
-		content, err := os.ReadFile(name)
+		content, err := os.ReadFile(filepath.Join(in, name)) //nolint:gosec // of the test's
 		if err == nil {
 			err = os.WriteFile(filepath.Join(dir, name), content, 0o600) //nolint:gosec // one of two names, below where the test is
 		}
@@ -93,7 +114,7 @@ func NodeModules(t testing.TB) {
 	if output, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("npm ci: %v\n%s", err, output)
 	}
-	if err := os.Rename(filepath.Join(dir, "node_modules"), "node_modules"); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Rename(filepath.Join(dir, "node_modules"), modules); err != nil && !errors.Is(err, fs.ErrExist) {
 		t.Fatalf("installing packages of npm: %v", err)
 	}
 }

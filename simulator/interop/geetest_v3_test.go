@@ -16,7 +16,7 @@ import (
 
 func TestTheOfficialGeeTestV3NodeSDK(t *testing.T) {
 	node := testenv.Need(t, "node") // 18 or later
-	testenv.NodeModules(t)
+	testenv.NodeModules(t, ".")
 	const id, key = "002bc30ff1eef93e912f45814945e752", "4193a0e3247b82a26f563d595c447b1a"
 	sim, err := simulator.New(simulator.Config{GeeTestV3: []simulator.GeeTestV3{{CaptchaID: id, CaptchaKey: key}}})
 	if err != nil {
