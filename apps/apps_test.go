@@ -23,6 +23,7 @@ import (
 
 	_ "github.com/caddycaptcha/caddycaptcha"
 	"github.com/caddycaptcha/caddycaptcha/apps/app"
+	"github.com/caddycaptcha/caddycaptcha/apps/cockpit"
 	"github.com/caddycaptcha/caddycaptcha/apps/dokuwiki"
 	"github.com/caddycaptcha/caddycaptcha/apps/jupyter"
 	"github.com/caddycaptcha/caddycaptcha/apps/lab"
@@ -41,7 +42,7 @@ import (
 )
 
 var apps = append([]*app.App{
-	&dokuwiki.App, &jupyter.App, &mediawiki.App, &miniflux.App, &nodered.App, &phpmyadmin.App, &pocketbase.App, &roundcube.App,
+	&cockpit.App, &dokuwiki.App, &jupyter.App, &mediawiki.App, &miniflux.App, &nodered.App, &phpmyadmin.App, &pocketbase.App, &roundcube.App,
 	&verdaccio.App, &wordpress.App,
 }, lab.Apps()...)
 

@@ -19,7 +19,7 @@ var comparisons = []struct {
 	{captcha, limit, "", "<= 1.15"},
 	{missing, respond, ">= 0.80", "<= 1.20"},
 	{cleared, bare, ">= 0.95", "<= 1.05"},
-	{injected, encoded, ">= 0.70", ""},
+	{injected, encoded, ">= 0.95", ""},
 	{captcha, bare, "", ""},
 	{unmatched, bare, "", ""},
 }

@@ -122,7 +122,7 @@ func NodeVersion(a *App) func(*testing.T) string {
 // Run runs a program to its end, in dir.
 func Run(t *testing.T, dir string, name string, args ...string) string {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), name, args...)
+	command := exec.CommandContext(context.WithoutCancel(t.Context()), name, args...) // what cleans up comes after it
 	command.Dir = dir
 	output, err := command.CombinedOutput()
 	if err != nil {

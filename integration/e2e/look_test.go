@@ -45,7 +45,7 @@ func TestLooks(t *testing.T) {
 				}
 				p.open(url + "/v4/members")
 				m := p.onPage()
-				m.await("document.querySelector('.captcha-simulator-solve:enabled')")
+				m.await("document.querySelector('.captcha-simulator-solve:enabled')?.offsetHeight && document.querySelector('.captcha-simulator img')?.complete")
 				look("widget", m)
 				m.click(".captcha-simulator-close")
 				m.await("document.querySelector('#captcha-button:not([hidden])')")
@@ -54,7 +54,7 @@ func TestLooks(t *testing.T) {
 				p.open(url + "/v4/login")
 				p.click("#plain button")
 				m = p.inDialog()
-				m.await("document.querySelector('.captcha-simulator-solve:enabled')")
+				m.await("document.querySelector('.captcha-simulator-solve:enabled')?.offsetHeight && document.querySelector('.captcha-simulator img')?.complete")
 				look("over", m)
 				m.click(".captcha-simulator-close")
 				m.await("document.querySelector('#captcha-button:not([hidden])') && !document.querySelector('.captcha-simulator')")

@@ -33,7 +33,7 @@ func TestWidgetOptions(t *testing.T) {
 	}{
 		{"geetest_v4", "hideSuccess", "true"},
 		{"geetest_v4", "hideClose", "true"},
-		{"geetest_v4", "mask", "`{\"outside\": false, \"bgColor\": \"#0008\"}`"},
+		{"geetest_v4", "mask", "`{\"bgColor\": \"#0008\", \"outside\": false}`"},
 		{"geetest_v4", "timeout", "10000"},
 		{"geetest_v4", "nextWidth", "260px"},
 		{"geetest_v4", "riskType", "slide"},

@@ -67,7 +67,7 @@ func TestOtherFormsAreLeftAlone(t *testing.T) {
 					do(t, ctx, browsertest.Await(test.until))
 				}
 				do(t, ctx, chromedp.Navigate(g.server.URL+"/last"))
-				if got := g.count(&g.pages); got != 0 {
+				if got := g.count(&g.ready); got != 0 {
 					t.Errorf("%d challenge pages, want none", got)
 				}
 				return g.requests(), notes(t, ctx)

@@ -95,3 +95,42 @@ func TestFilesWaitForTheGatesWord(t *testing.T) {
 	}
 	expectNoProblems(t, ctx)
 }
+
+// The captcha of a form that somebody fills in is there before it is needed: in
+// the press on the button there is no more to load of ours. Until then nobody
+// sees it, and it takes no key.
+func TestTheCaptchaIsThereInAdvance(t *testing.T) {
+	g := serveApp(t, &gated{policies: []string{"login"}, body: loginForm}).start()
+	ctx := g.open(t, chromedp.SendKeys(chromedp.CSS("input[name=a]"), "some text"), until(func() bool { return g.count(&g.pages) == 1 }),
+		chromedp.SendKeys(chromedp.CSS("input[name=a]"), ", and more"), js("fetch('/last')"), g.receives(1),
+		js(`note(document.querySelector("input[name=a]").value + "/" + (`+shown+`))`),
+		click("#go"), g.solve(1), browsertest.Await(answered))
+	expectEqual(t, "the field, and whether there was a dialog", notes(t, ctx), "some text, and moreb/false\n")
+	if got := g.count(&g.pages); got != 1 {
+		t.Errorf("%d widget pages, want one", got)
+	}
+	expectNoProblems(t, ctx)
+}
+
+// Looking at a form brings nothing of a provider's.
+func TestNothingIsThereInAdvanceOfALook(t *testing.T) {
+	for name, test := range map[string]struct{ form, act string }{
+		"the focus":               {loginForm, `document.querySelector("input[name=a]").focus()`},
+		"what needs no captcha":   {`<form method="post" action="/open"><input name="a" id="a"><button id="go">Go</button></form>`, ""},
+		"a form of another page":  {`<form method="post" action="http://example.com/"><input name="a"><button id="go">Go</button></form>`, ""},
+		"a form that is not ours": {`<form action="/open"><input name="a"><button id="go">Go</button></form>`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := serveApp(t, &gated{policies: []string{"login"}, body: test.form}).start()
+			act := chromedp.SendKeys(chromedp.CSS("input[name=a]"), "text")
+			if test.act != "" {
+				act = js(test.act)
+			}
+			ctx := g.open(t, act, js("fetch('/last')"), g.receives(1), js("fetch('/last')"), g.receives(2))
+			if got := g.count(&g.pages); got != 0 {
+				t.Errorf("%d widget pages, want none", got)
+			}
+			expectNoProblems(t, ctx)
+		})
+	}
+}

@@ -60,6 +60,47 @@ func TestAFrameWaitsToBeTold(t *testing.T) {
 	b.sound()
 }
 
+// In advance all is loaded and nothing is shown. What fails meanwhile is tried
+// again when somebody comes.
+func TestAFrameThatIsPrepared(t *testing.T) {
+	const say = "document.getElementById('frame').contentWindow.postMessage({ captcha: 'login', state: '%s' }, location.origin)"
+	for _, kind := range []string{"geetest_v3", "geetest_v4", "tencent"} {
+		t.Run(kind, func(t *testing.T) {
+			s, b := newSite(t, kind), newTab(t)
+			b.open(s.app.URL + "/frame?wait")
+			b.await("states.join(' ') === 'hello'")
+			b.eval(fmt.Sprintf(say, "prepare"))
+			b.eval(fmt.Sprintf(say, "prepare")) // once is enough
+			for loaded := false; !loaded; {
+				s.set(func() { loaded = s.asked == 1 && s.scripts > 0 })
+				b.do(chromedp.Sleep(20 * time.Millisecond))
+			}
+			b.eval(fmt.Sprintf(say, "begin"))
+			b.press("fake-solve")
+			b.await("states.join(' ') === 'hello show passed'")
+			if s.asked != 1 {
+				t.Errorf("got %d challenges, want the one that was there", s.asked)
+			}
+			b.sound()
+		})
+	}
+	t.Run("in vain", func(t *testing.T) {
+		s, b := newSite(t, "geetest_v4"), newTab(t)
+		s.challenges = []refusal{{500, "misconfigured", "", ""}}
+		b.open(s.app.URL + "/frame?wait")
+		b.await("states.join(' ') === 'hello'")
+		b.eval(fmt.Sprintf(say, "prepare"))
+		b.says("misconfigured", "retry")
+		b.await("states.join(' ') === 'hello'")
+		b.eval(fmt.Sprintf(say, "begin"))
+		b.await("states.join(' ') === 'hello show again hello'")
+		b.eval(fmt.Sprintf(say, "begin"))
+		b.press("fake-solve")
+		b.await("states.join(' ') === 'hello show again hello show passed'")
+		b.sound()
+	})
+}
+
 func TestFramedWithAClearance(t *testing.T) {
 	s, b := newSite(t, "geetest_v3"), newTab(t)
 	s.cleared = true

@@ -21,6 +21,7 @@
   const element = (name) => document.getElementById("captcha-" + name);
   const later = {}; // timers by name
   let begun = false; // a person waits
+  let prepared = null; // before: what to do for the person when they come
   let attempt = 0; // calls from the widget of an earlier attempt are ignored
   let showing = false; // a widget is there, and no proof yet
   let challenge = {};
@@ -52,6 +53,7 @@
   // long as the server asked for.
   function stop(name, run, code, wait) {
     end();
+    if (prepared) prepared = again;
     say(name, "error", code);
     const from = Date.now() + (wait || 0);
     offer("retry", () => {
@@ -208,23 +210,30 @@
       ready: live((opener) => {
         if (ready) return;
         ready = true;
-        after("ready", providersPatience, trouble);
-        if (!opener) {
+        if (opener) {
+          open = live(() => {
+            element("button").hidden = true;
+            look();
+            try {
+              opener();
+            } catch (error) {
+              on.failed();
+            }
+          });
+        }
+        const present = live(() => {
+          after("ready", providersPatience, trouble);
+          if (opener) {
+            open();
+            return;
+          }
           box.tabIndex = -1;
           lead(box);
           look();
-          return;
-        }
-        open = live(() => {
-          element("button").hidden = true;
-          look();
-          try {
-            opener();
-          } catch (error) {
-            on.failed();
-          }
         });
-        open();
+        clearTimeout(later.ready);
+        if (prepared) prepared = present;
+        else present();
       }),
       proof: live((values) => verify(values, open)),
       closed: live(() => {
@@ -396,9 +405,19 @@
       return;
     }
     tell("show");
+    const present = prepared;
+    prepared = null;
     if (!keepsCookies()) stop("lost_none", restart);
     else if (lost) stop(text["lost_" + reason] ? "lost_" + reason : "lost_invalid", restart);
+    else if (present) present();
     else start(0);
+  }
+
+  // prepare gets everything ready to be shown.
+  function prepare() {
+    if (begun || prepared) return;
+    prepared = () => {}; // what comes next shows itself
+    start(0);
   }
 
   function restart() {
@@ -446,7 +465,9 @@
     }
     document.documentElement.dataset.framed = "";
     window.addEventListener("message", ({ source, origin, data }) => {
-      if (source !== window.parent || origin !== location.origin || !data || data.captcha !== page.policy || data.state !== "begin") return;
+      if (source !== window.parent || origin !== location.origin || !data || data.captcha !== page.policy) return;
+      if (data.state === "prepare") prepare();
+      if (data.state !== "begin") return;
       element("id").textContent = data.id || "";
       begin(data);
     });

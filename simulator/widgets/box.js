@@ -15,13 +15,16 @@ function addStyle() {
   var style = document.createElement('style');
   style.id = 'captcha-simulator-style';
   style.textContent =
-    '.captcha-simulator, .captcha-simulator-open { font: 16px/1.5 sans-serif; }' +
-    '.captcha-simulator { display: inline-block; box-sizing: border-box; max-width: 300px; padding: 12px; border: 1px solid #888; border-radius: 4px; color: #222; background: #fff; }' +
-    '.captcha-simulator[data-dark="true"] { color: #eee; background: #222; }' +
-    '.captcha-simulator-popup { position: fixed; top: 50%; left: 50%; transform: translate(-50%, -50%); z-index: 2147483647; }' +
-    '.captcha-simulator button, .captcha-simulator-open { font: inherit; padding: 6px 12px; cursor: pointer; }' +
-    '.captcha-simulator img, .captcha-simulator iframe { display: block; width: 100%; height: 60px; border: 0; margin-bottom: 8px; }' +
-    '.captcha-simulator p { margin: 8px 0 0; }';
+    '.captcha-simulator, .captcha-simulator-open { font: 15px/1.5 system-ui, sans-serif; }' +
+    '.captcha-simulator { display: inline-block; box-sizing: border-box; width: 300px; max-width: 100%; padding: 14px; border: 1px solid #d5dae1; border-radius: 10px; color: #1d2530; background: #fff; text-align: start; }' +
+    '.captcha-simulator[data-dark="true"] { color: #e6eaf0; background: #1c232c; border-color: #323b47; }' +
+    '.captcha-simulator-popup { position: fixed; top: 50%; left: 50%; width: min(300px, 92%); transform: translate(-50%, -50%); z-index: 2147483647; box-shadow: 0 0 0 100vmax rgba(16, 20, 26, 0.45), 0 12px 32px rgba(0, 0, 0, 0.3); }' +
+    '.captcha-simulator button, .captcha-simulator-open { font: inherit; padding: 7px 14px; border: 1px solid #b9c1cc; border-radius: 7px; color: inherit; background: transparent; cursor: pointer; }' +
+    '.captcha-simulator .captcha-simulator-solve { border-color: #2457c5; color: #fff; background: #2457c5; margin-inline-end: 8px; }' +
+    '.captcha-simulator button:disabled { opacity: 0.55; cursor: default; }' +
+    '.captcha-simulator button:focus-visible { outline: 2px solid #2457c5; outline-offset: 2px; }' +
+    '.captcha-simulator img, .captcha-simulator iframe { display: block; width: 100%; height: 110px; border: 0; border-radius: 6px; margin-bottom: 12px; object-fit: cover; }' +
+    '.captcha-simulator p { margin: 10px 0 0; font-size: 13px; }';
   document.head.appendChild(style);
 }
 

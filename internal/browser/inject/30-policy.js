@@ -72,15 +72,24 @@
         window.addEventListener("pagehide", seat.leave);
         return seat;
       }
-      if (!this.#dialog) {
-        if (!waits && this.#dismissed) return { answer: Promise.resolve(false), leave() {} };
-        this.#answer = new Promise((done) => { this.#dialog = new Dialog(this, done); }).then((passed) => {
-          this.#dialog = null;
-          if (passed !== undefined) this.#dismissed = !passed;
-          return Boolean(passed);
-        });
-      }
+      if (!this.#dialog && !waits && this.#dismissed) return { answer: Promise.resolve(false), leave() {} };
+      this.prepare();
       return { answer: this.#answer, leave: this.#dialog.join(waits) };
+    }
+
+    // Makes the dialog, unseen, so that the captcha is there when it is needed.
+    prepare() {
+      const around = outermost()?.policy(this.name);
+      if (around) {
+        around.prepare();
+        return;
+      }
+      if (this.#dialog) return;
+      this.#answer = new Promise((done) => { this.#dialog = new Dialog(this, done); }).then((passed) => {
+        this.#dialog = null;
+        if (passed !== undefined) this.#dismissed = !passed;
+        return Boolean(passed);
+      });
     }
   }
 

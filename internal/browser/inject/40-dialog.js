@@ -21,7 +21,8 @@
   // sheets, and is styled by properties, which no policy for styles forbids. It
   // has its size from the start, so that a widget can measure itself before it is
   // shown. Until somebody waits for it, or while they type, a note offers it,
-  // which takes neither the focus nor a key.
+  // which takes neither the focus nor a key. One in which nobody has a seat is
+  // there in advance.
   class Dialog {
     #host = document.createElement("div");
     #root = attachShadow.call(this.#host, { mode: "closed" }); // what goes on in there is no act on the page
@@ -68,6 +69,7 @@
     join(waits) {
       this.#seats++;
       if (waits) this.#wait();
+      else if (this.#greeted && !this.#dialog.open) this.#offer();
       let leave = () => {
         leave = () => {};
         this.#seats--;
@@ -89,8 +91,9 @@
           this.#label();
           this.#greeted = true;
           if (cleared) this.#pass();
-          else if (this.#awaited) this.#begin();
-          else this.#offer();
+          else if (this.#awaited) this.#tell("begin");
+          else if (this.#seats > 0) this.#offer();
+          else this.#tell("prepare");
           break;
         case "show":
           this.#shows = true;
@@ -153,7 +156,7 @@
       this.#timers.push(setTimeout(() => {
         if (this.#heard || this.#shows) return;
         if (!this.#awaited) {
-          this.end(false);
+          this.end(this.#seats > 0 ? false : undefined);
           return;
         }
         this.#shows = true;
@@ -166,12 +169,12 @@
       this.#awaited = true;
       this.#note?.remove();
       this.#note = null;
-      if (this.#greeted) this.#begin();
+      if (this.#greeted) this.#tell("begin");
       if (this.#shows) this.#show();
     }
 
-    #begin() {
-      this.#frame.contentWindow.postMessage({ captcha: this.policy.name, state: "begin" }, origin);
+    #tell(state) {
+      this.#frame.contentWindow.postMessage({ captcha: this.policy.name, state }, origin);
     }
 
     #show() {

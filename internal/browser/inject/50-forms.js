@@ -126,15 +126,19 @@
     else release(take(form, submitter));
   }
 
-  // What a person touches may soon be submitted. A shadow root that was made
-  // with the document shows itself here.
+  // What a person touches may soon be submitted. That a field has the focus may
+  // be the page's doing. A shadow root that was made with the document shows
+  // itself here.
   function touched(event) {
     const path = event.composedPath();
     path.filter(isShadow).forEach(watch);
     const form = path[0].localName && closest.call(path[0], "form");
     if (!form) return;
     const submission = address(form, null);
-    for (const policy of concerns(form, submission)) policy.foresee(submission);
+    for (const policy of concerns(form, submission)) {
+      const answer = policy.foresee(submission);
+      if (event.type !== "focusin") answer.then((needs) => needs?.cleared === false && needs.needed !== "no" && policy.prepare());
+    }
   }
 
   function isShadow(node) {
