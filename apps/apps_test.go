@@ -112,12 +112,11 @@ func ways(t *testing.T, n int) []string {
 // world is an application that nobody has used yet, what stands in front of it,
 // and who records what reaches it.
 type world struct {
-	app       *app.App
-	site      string
-	port      string
-	upstream  string // the recorder's address
-	provider  string // the simulator's URL
-	simulator *simulator.Simulator
+	app      *app.App
+	site     string
+	port     string
+	upstream string // the recorder's address
+	provider string // the simulator's URL
 
 	mu       sync.Mutex
 	requests []string

@@ -81,7 +81,7 @@ var packages = map[string][]string{
 
 func version(t *testing.T, name string) string {
 	testenv.NodeModules(t, "lab")
-	var versions []string
+	versions := make([]string, 0, len(packages[name]))
 	for _, of := range packages[name] {
 		versions = append(versions, app.Run(t, filepath.Join("lab", "node_modules", of), "node", "-p", "require('./package.json').version"))
 	}
@@ -131,9 +131,9 @@ func start(t *testing.T, name string) (address string) {
 		in := input(r)
 		right := in["name"] == app.Name && in["password"] == app.Password
 		if right {
-			http.SetCookie(w, &http.Cookie{Name: "user", Value: app.Name, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+			http.SetCookie(w, &http.Cookie{Name: "user", Value: app.Name, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}) //nolint:gosec // over http
 		}
-		switch html := strings.Contains(r.Header.Get("Accept"), "text/html") || r.Header.Get("HX-Request") != "" || r.Header.Get("X-Up-Version") != ""; {
+		switch html := strings.Contains(r.Header.Get("Accept"), "text/html") || r.Header.Get("Hx-Request") != "" || r.Header.Get("X-Up-Version") != ""; {
 		case html && right:
 			http.Redirect(w, r, "/", http.StatusSeeOther)
 		case html:

@@ -14,10 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -68,17 +69,17 @@ func Need(t testing.TB, program string) string {
 // servers need to become users of their own.
 func NeedDebian(t testing.TB, packages ...string) {
 	t.Helper()
-	missing := ""
+	var missing []string
 	for _, name := range packages {
 		if exec.Command("dpkg-query", "--show", name).Run() != nil { //nolint:gosec,noctx // asks what is installed
-			missing += " " + name
+			missing = append(missing, name)
 		}
 	}
 	switch {
-	case missing != "" && inCI():
-		t.Fatalf("not installed: apt install%s", missing)
-	case missing != "":
-		t.Skipf("not installed: apt install%s", missing)
+	case len(missing) > 0 && inCI():
+		t.Fatalf("not installed: apt install %s", strings.Join(missing, " "))
+	case len(missing) > 0:
+		t.Skipf("not installed: apt install %s", strings.Join(missing, " "))
 	case len(packages) > 0 && os.Geteuid() != 0:
 		t.Skip("runs as root only, in a container or a machine of its own")
 	}
