@@ -64,3 +64,38 @@ func TestLooks(t *testing.T) {
 		}
 	}
 }
+
+// TestTheCardStaysWhereItIs: a widget that appends to the document's body, as
+// Tencent's and GeeTest's do, does not move the card under somebody's finger.
+func TestTheCardStaysWhereItIs(t *testing.T) {
+	const watch = `(() => {
+	const tops = new Set();
+	const look = () => {
+		const card = document.querySelector("#captcha-stage main");
+		if (card && card.offsetHeight) {
+			const { top, height } = card.getBoundingClientRect();
+			tops.add(Math.round(top + height / 2));
+			document.documentElement.dataset.middles = [...tops].join(" ");
+		}
+		requestAnimationFrame(look);
+	};
+	look();
+})()`
+	for _, provider := range []string{"geetest_v4", "geetest_v3", "tencent"} {
+		t.Run(provider, func(t *testing.T) {
+			w := newWorld(t, setup{provider: provider})
+			p := newPerson(t)
+			p.before(watch)
+			p.open(w.url + "/members")
+			m := p.onPage()
+			m.await("document.querySelector('" + solveButton + "')?.offsetHeight")
+			still := "(([first, ...rest]) => rest.every((middle) => Math.abs(middle - first) <= 1))(document.documentElement.dataset.middles.split(' '))"
+			if ok, err := browsertest.InFrame(p.ctx, m.frame, still); err != nil || !ok {
+				t.Errorf("the card has moved: %v", err)
+			}
+			m.click(solveButton)
+			p.arrives("Members")
+			p.sound()
+		})
+	}
+}
