@@ -101,3 +101,22 @@ func (g *gated) hearsThatItIsLate() action {
 		return nil
 	}), chromedp.KeyEvent(kb.Enter), browsertest.Await("!("+shown+")"))
 }
+
+// TestACallWhileTheCaptchaIsThereInAdvance brings the note, or the dialog for
+// who waits, as it does otherwise: one widget page serves all.
+func TestACallWhileTheCaptchaIsThereInAdvance(t *testing.T) {
+	for name, test := range map[string]struct{ call, then action }{
+		"in the background":  {js(`ask("timer"), 0`), chromedp.Steps(browsertest.Await(noted), js(`call.focus(), 0`), chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Enter))},
+		"that one waits for": {click("#call"), chromedp.Steps()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := serveApp(t, &gated{policies: []string{"login"}, body: loginForm + background}).start()
+			ctx := g.open(t, chromedp.SendKeys(chromedp.CSS("input[name=a]"), "text"), until(func() bool { return g.count(&g.pages) == 1 }),
+				test.call, test.then, g.solve(1), g.receives(1), browsertest.Await(`sessionStorage.notes?.includes(" 200")`))
+			if got := g.count(&g.pages); got != 1 {
+				t.Errorf("%d widget pages, want one", got)
+			}
+			expectNoProblems(t, ctx)
+		})
+	}
+}
