@@ -83,7 +83,7 @@ func TestScriptRefusesWhatItDoesNotKnow(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"deploy"}, "build, run and test"},
+		{[]string{"deploy"}, "build, run, test and apps"},
 		{[]string{"build", "--race", "x"}, "--race"},
 		{[]string{"build", "foo"}, "--with"},
 		{[]string{"build", "--output"}, "--output needs an argument"},
