@@ -31,15 +31,18 @@ var tools = map[string]tool{
 		},
 		install: "apt install chromium, brew install --cask chromium, or name another Chromium in the variable CHROMIUM",
 	},
-	"node": {names: []string{"node"}, install: "apt install nodejs, or brew install node"},
-	"npm":  {names: []string{"npm"}, install: "apt install npm, or brew install node"},
-	"cc":   {variable: "CC", names: []string{"cc", "gcc", "clang"}, install: "apt install gcc, or xcode-select --install"},
+	"node":         {names: []string{"node"}, install: "apt install nodejs, or brew install node"},
+	"npm":          {names: []string{"npm"}, install: "apt install npm, or brew install node"},
+	"redis-server": {variable: "REDIS", names: []string{"redis-server", "valkey-server"}, install: "apt install redis-server, or brew install redis, or name another in the variable REDIS"},
+
+	"cc": {variable: "CC", names: []string{"cc", "gcc", "clang"}, install: "apt install gcc, or xcode-select --install"},
 }
 
-// Need returns the path of a program that the test runs: chromium, node, npm
-// or cc, a C compiler. Where it is not installed Need ends the test with one
+// Need returns the path of a program that the test runs: chromium, node, npm,
+// redis-server or cc, a C compiler. Where it is not installed Need ends the test with one
 // line that says how to get it: the test is skipped, and with CI=true it
-// fails. It fails as well when CHROMIUM or CC names what is no program.
+// fails. It fails as well when CHROMIUM, REDIS or CC
+// names what is no program.
 func Need(t testing.TB, program string) string {
 	t.Helper()
 	tool, ok := tools[program]

@@ -1,0 +1,348 @@
+//go:build unix
+
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddycaptcha/caddycaptcha/cache"
+	"github.com/caddycaptcha/caddycaptcha/cache/cachetest"
+	"github.com/caddycaptcha/caddycaptcha/internal/testenv"
+)
+
+// patient is a timeout that only what hangs reaches.
+const patient = caddy.Duration(time.Minute)
+
+// open provisions a store, which is cleaned up with the test.
+func open(t *testing.T, store *cache.Redis) *cache.Redis {
+	t.Helper()
+	if err := store.Provision(caddy.Context{Context: context.Background()}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Cleanup(); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}
+
+// TestRedisIsAStore runs what every store has to pass against a real server,
+// and where time has to pass against one whose clock can be turned.
+func TestRedisIsAStore(t *testing.T) {
+	t.Run("redis-server", func(t *testing.T) {
+		address := startRedis(t, freeAddress(t)).address
+		cachetest.Run(t, cachetest.Subject{
+			Open: func(t *testing.T) cache.Store {
+				return open(t, &cache.Redis{Addresses: []string{address}, Timeout: patient})
+			},
+			OpenUnavailable: unreachable,
+		})
+	})
+	t.Run("miniredis", func(t *testing.T) {
+		server := miniredis.RunT(t)
+		cachetest.Run(t, cachetest.Subject{
+			Open: func(t *testing.T) cache.Store {
+				return open(t, &cache.Redis{Addresses: []string{server.Addr()}, Timeout: patient, EvictionOK: true})
+			},
+			Pass: func(_ *testing.T, d time.Duration) { server.FastForward(d) },
+		})
+	})
+}
+
+const hasty = caddy.Duration(300 * time.Millisecond)
+
+// unreachable are servers of which nothing can be had.
+var unreachable = map[string]func(*testing.T) cache.Store{
+	"nothing listens": func(t *testing.T) cache.Store {
+		return open(t, &cache.Redis{Addresses: []string{freeAddress(t)}, Timeout: hasty})
+	},
+	"it says nothing": func(t *testing.T) cache.Store {
+		return open(t, &cache.Redis{Addresses: []string{listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })}, Timeout: hasty})
+	},
+	"it hangs up": func(t *testing.T) cache.Store {
+		return open(t, &cache.Redis{Addresses: []string{listen(t, func(net.Conn) {})}, Timeout: hasty})
+	},
+	"it is no Redis": func(t *testing.T) cache.Store {
+		server := httptest.NewServer(http.NotFoundHandler())
+		t.Cleanup(server.Close)
+		return open(t, &cache.Redis{Addresses: []string{strings.TrimPrefix(server.URL, "http://")}, Timeout: hasty})
+	},
+	"it answers with endless strings": func(t *testing.T) cache.Store {
+		return open(t, &cache.Redis{Addresses: []string{listen(t, answering("$99999999999\r\nx"))}, Timeout: hasty})
+	},
+	"it answers with endless arrays": func(t *testing.T) cache.Store {
+		return open(t, &cache.Redis{Addresses: []string{listen(t, answering(strings.Repeat("*65000\r\n", 100)))}, Timeout: hasty})
+	},
+	"it answers what was not asked": func(t *testing.T) cache.Store {
+		return open(t, &cache.Redis{Addresses: []string{listen(t, answering(strings.Repeat("+OK\r\n", 100)))}, Timeout: hasty})
+	},
+	"it wants a password": func(t *testing.T) cache.Store {
+		address := startRedis(t, freeAddress(t), "--requirepass", "secret").address
+		return open(t, &cache.Redis{Addresses: []string{address}, Timeout: patient})
+	},
+	"it wants another password": func(t *testing.T) cache.Store {
+		address := startRedis(t, freeAddress(t), "--requirepass", "secret").address
+		return open(t, &cache.Redis{Addresses: []string{address}, Password: "other", Timeout: patient})
+	},
+	"it may forget claims": func(t *testing.T) cache.Store {
+		address := startRedis(t, freeAddress(t), "--maxmemory-policy", "allkeys-lru").address
+		return open(t, &cache.Redis{Addresses: []string{address}, Timeout: patient})
+	},
+	"it wants TLS": func(t *testing.T) cache.Store {
+		address := startRedis(t, freeAddress(t)).address // which speaks none
+		return open(t, &cache.Redis{Addresses: []string{address}, TLS: &cache.RedisTLS{}, Timeout: hasty})
+	},
+}
+
+// TestRedisRefusesWhatItCannotKeep: a server that takes no writes is no store,
+// and one that takes them again is.
+func TestRedisRefusesWhatItCannotKeep(t *testing.T) {
+	for name, test := range map[string]struct{ ill, well []string }{
+		"a replica":  {[]string{"REPLICAOF", "127.0.0.1", "1"}, []string{"REPLICAOF", "NO", "ONE"}},
+		"a full one": {[]string{"CONFIG", "SET", "maxmemory", "1"}, []string{"CONFIG", "SET", "maxmemory", "0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := startRedis(t, freeAddress(t))
+			store := open(t, &cache.Redis{Addresses: []string{server.address}, Timeout: patient})
+			key, owner := cache.Key(cache.NewOwner()), cache.NewOwner()
+			server.command(t, test.ill...)
+			claimed, err := store.Claim(t.Context(), key, owner)
+			if claimed || !errors.Is(err, cache.ErrUnavailable) || strings.Contains(err.Error(), "captcha:") {
+				t.Errorf("Claim = %t, %v", claimed, err)
+			}
+			server.command(t, test.well...)
+			if claimed, err := store.Claim(t.Context(), key, owner); !claimed || err != nil {
+				t.Errorf("well again: Claim = %t, %v", claimed, err)
+			}
+		})
+	}
+}
+
+// TestRedisComesBack: whatever happens to the server, the store is there when
+// the server is.
+func TestRedisComesBack(t *testing.T) {
+	address := freeAddress(t)
+	store := open(t, &cache.Redis{Addresses: []string{address}, Timeout: hasty})
+	claim := func() error {
+		_, err := store.Claim(t.Context(), cache.Key(cache.NewOwner()), cache.NewOwner())
+		return err
+	}
+	if err := claim(); !errors.Is(err, cache.ErrUnavailable) {
+		t.Fatalf("before it runs: %v", err)
+	}
+	back := func() {
+		t.Helper()
+		for start := time.Now(); claim() != nil; {
+			if time.Since(start) > 2*time.Minute {
+				t.Fatal("it does not come back")
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	server := startRedis(t, address)
+	back()
+	server.kill(t)
+	if err := claim(); !errors.Is(err, cache.ErrUnavailable) {
+		t.Errorf("when it is dead: %v", err)
+	}
+	server = startRedis(t, address)
+	back()
+	server.stall(t, true)
+	if err := claim(); !errors.Is(err, cache.ErrUnavailable) {
+		t.Errorf("when it is stalled: %v", err)
+	}
+	server.stall(t, false)
+	back()
+	server.command(t, "SCRIPT", "FLUSH") // NOSCRIPT
+	key := cache.Key(cache.NewOwner())
+	if err := store.Grant(t.Context(), key, 1, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if taken, err := store.Use(t.Context(), key); !taken || err != nil {
+		t.Errorf("without its scripts: Use = %t, %v", taken, err)
+	}
+}
+
+// TestRedisIsSharedByConfigs: a reload goes on with the connections that are
+// there, and what has other credentials has others.
+func TestRedisIsSharedByConfigs(t *testing.T) {
+	server := startRedis(t, freeAddress(t))
+	connections := func() int {
+		return strings.Count(server.command(t, "CLIENT", "LIST"), "addr=") - 1 // less the one that asks
+	}
+	first := open(t, &cache.Redis{Addresses: []string{server.address}, Timeout: patient})
+	key, owner := cache.Key(cache.NewOwner()), cache.NewOwner()
+	if claimed, err := first.Claim(t.Context(), key, owner); !claimed || err != nil {
+		t.Fatalf("Claim = %t, %v", claimed, err)
+	}
+	before := connections()
+	second := &cache.Redis{Addresses: []string{server.address}, Timeout: patient, Lifetime: caddy.Duration(time.Hour)}
+	if err := second.Provision(caddy.Context{Context: context.Background()}); err != nil {
+		t.Fatal(err)
+	}
+	if claimed, err := second.Claim(t.Context(), key, owner); claimed || err != nil {
+		t.Errorf("the claim of the first: Claim = %t, %v", claimed, err)
+	}
+	if after := connections(); after != before {
+		t.Errorf("%d connections, want the %d that were there", after, before)
+	}
+	if err := second.Cleanup(); err != nil {
+		t.Fatal(err)
+	}
+	if claimed, err := first.Claim(t.Context(), cache.Key(cache.NewOwner()), owner); !claimed || err != nil {
+		t.Errorf("after the second has gone: Claim = %t, %v", claimed, err)
+	}
+}
+
+// TestRedisKeysTellNothing: what lies in Redis is digests and random values.
+func TestRedisKeysTellNothing(t *testing.T) {
+	server := startRedis(t, freeAddress(t))
+	store := open(t, &cache.Redis{Addresses: []string{server.address}, Timeout: patient, KeyPrefix: "door:"})
+	if _, err := store.Claim(t.Context(), cache.Key{1, 2}, cache.Owner{3}); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Grant(t.Context(), cache.Key{4}, 7, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	keys := strings.Fields(server.command(t, "KEYS", "*"))
+	if len(keys) != 2 || !strings.HasPrefix(keys[0], "door:") || !strings.HasPrefix(keys[1], "door:") {
+		t.Errorf("the keys are %q", keys)
+	}
+	for _, key := range keys {
+		if ttl := server.command(t, "PTTL", key); strings.HasPrefix(ttl, "-") {
+			t.Errorf("%s lives for ever", key)
+		}
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// listen serves connections until the test ends.
+func listen(t *testing.T, serve func(net.Conn)) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer connection.Close()
+				serve(connection)
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// answering sends the same to whatever comes.
+func answering(text string) func(net.Conn) {
+	return func(c net.Conn) {
+		buffer := make([]byte, 4096)
+		for {
+			if _, err := c.Read(buffer); err != nil {
+				return
+			}
+			if _, err := io.WriteString(c, text); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// redisServer is a real one.
+type redisServer struct {
+	address string
+	process *os.Process
+	ended   chan struct{}
+}
+
+func startRedis(t *testing.T, address string, options ...string) *redisServer {
+	t.Helper()
+	program := testenv.Need(t, "redis-server")
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"--bind", host, "--port", port, "--save", "", "--dir", t.TempDir()}, options...)
+	command := exec.Command(program, args...) //nolint:gosec,noctx // ends with the test
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s := &redisServer{address, command.Process, make(chan struct{})}
+	go func() {
+		_ = command.Wait()
+		close(s.ended)
+	}()
+	t.Cleanup(func() { s.kill(t) })
+	for {
+		connection, err := net.Dial("tcp", address) //nolint:noctx // on loopback
+		if err == nil {
+			connection.Close()
+			return s
+		}
+		select {
+		case <-s.ended:
+			t.Fatalf("%s does not start", program)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func (s *redisServer) kill(t *testing.T) {
+	t.Helper()
+	_ = s.process.Kill() // it may be dead
+	<-s.ended
+}
+
+// stall stops the server where it is, or lets it go on.
+func (s *redisServer) stall(t *testing.T, stalled bool) {
+	t.Helper()
+	signal := syscall.SIGCONT
+	if stalled {
+		signal = syscall.SIGSTOP
+	}
+	if err := s.process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// command sends one to the server and returns the answer's lines.
+func (s *redisServer) command(t *testing.T, words ...string) string {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(s.address)
+	output, err := exec.CommandContext(t.Context(), "redis-cli", append([]string{"-h", host, "-p", port}, words...)...).CombinedOutput() //nolint:gosec // on loopback
+	if err != nil {
+		t.Fatalf("redis-cli: %v\n%s", err, output)
+	}
+	return string(output)
+}
