@@ -198,6 +198,7 @@ test)
 		"the tests in a browser (apt install chromium, brew install --cask chromium, or CHROMIUM=)"
 	want npm npm "the checks with GeeTest's own client (apt install nodejs npm, or brew install node)"
 	want node node "the readings of Node.js (apt install nodejs, or brew install node)"
+	want redis-server "${REDIS:-redis-server valkey-server}" "the replay cache redis (apt install redis-server, or brew install redis)"
 	want php php "the readings of PHP (apt install php-cli, or brew install php)"
 	want python3 python3 "the readings of Python (apt install python3, or brew install python)"
 	[ -d "${TOMCAT_HOME:-/usr/share/tomcat10}" ] || leave_out tomcat10 "the readings of Tomcat (apt install tomcat10, or TOMCAT_HOME=)"

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -231,6 +232,40 @@ func TestRedisKeysTellNothing(t *testing.T) {
 	}
 }
 
+// TestRedisUser: the README says what a user of Redis needs to be allowed.
+func TestRedisUser(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := regexp.MustCompile("`ACL SETUSER caddy on >\\.\\.\\. ([^`]*)`").FindStringSubmatch(string(readme))
+	if rule == nil {
+		t.Fatal("the README does not say it")
+	}
+	server := startRedis(t, freeAddress(t))
+	server.command(t, append([]string{"ACL", "SETUSER", "caddy", "on", ">secret"}, strings.Fields(rule[1])...)...)
+	store := open(t, &cache.Redis{Addresses: []string{server.address}, Username: "caddy", Password: "secret", Timeout: patient})
+	key, owner := cache.Key(cache.NewOwner()), cache.NewOwner()
+	if claimed, err := store.Claim(t.Context(), key, owner); !claimed || err != nil {
+		t.Errorf("Claim = %t, %v", claimed, err)
+	}
+	if err := store.Release(t.Context(), key, owner); err != nil {
+		t.Errorf("Release: %v", err)
+	}
+	if claimed, err := store.Claim(t.Context(), key, owner); !claimed || err != nil {
+		t.Errorf("after the release: Claim = %t, %v", claimed, err)
+	}
+	if err := store.Grant(t.Context(), key, 2, time.Hour); err != nil {
+		t.Errorf("Grant: %v", err)
+	}
+	if taken, err := store.Use(t.Context(), key); !taken || err != nil {
+		t.Errorf("Use = %t, %v", taken, err)
+	}
+	if left, err := store.Uses(t.Context(), key); left != 1 || err != nil {
+		t.Errorf("Uses = %d, %v", left, err)
+	}
+}
+
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -286,6 +321,9 @@ type redisServer struct {
 	ended   chan struct{}
 }
 
+// sentinelOf starts a sentinel instead, with a configuration file.
+const sentinelOf = "sentinel of"
+
 func startRedis(t *testing.T, address string, options ...string) *redisServer {
 	t.Helper()
 	program := testenv.Need(t, "redis-server")
@@ -294,6 +332,9 @@ func startRedis(t *testing.T, address string, options ...string) *redisServer {
 		t.Fatal(err)
 	}
 	args := append([]string{"--bind", host, "--port", port, "--save", "", "--dir", t.TempDir()}, options...)
+	if len(options) == 2 && options[0] == sentinelOf {
+		args = []string{options[1], "--sentinel", "--bind", host, "--port", port, "--dir", t.TempDir()}
+	}
 	command := exec.Command(program, args...) //nolint:gosec,noctx // ends with the test
 	if err := command.Start(); err != nil {
 		t.Fatal(err)

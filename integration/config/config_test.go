@@ -65,7 +65,7 @@ func TestConfigJSON(t *testing.T) {
 		{name: "option of a later version", handler: handlerJSON(`"on_outage": "allow"`), errors: []string{"on_outage"}},
 		{name: "unknown app option", app: `{"key": ["x"]}`, handler: handlerJSON(`"mode": "enforce"`), errors: []string{"key"}},
 		{name: "short key", app: `{"keys": ["fifteen-bytes-!"]}`, handler: handlerJSON(`"mode": "enforce"`), errors: []string{"key 1 of 1", "15 bytes"}},
-		{name: "unknown store", app: `{"replay_cache": {"store": "redis"}}`, handler: handlerJSON(`"mode": "enforce"`), errors: []string{"redis"}},
+		{name: "unknown store", app: `{"replay_cache": {"store": "paper"}}`, handler: handlerJSON(`"mode": "enforce"`), errors: []string{"paper"}},
 		{name: "short ttl", app: `{"replay_cache": {"store": "memory", "ttl": "14m59s"}}`, handler: handlerJSON(`"mode": "enforce"`), errors: []string{"ttl", "15m"}},
 		{name: "no capacity", app: `{"replay_cache": {"store": "memory", "capacity": -1}}`, handler: handlerJSON(`"mode": "enforce"`), errors: []string{"capacity"}},
 		{name: "no verifier", handler: `{"handler": "captcha", "policy": "login"}`, errors: []string{`"login"`, "verifier"}},

@@ -20,6 +20,7 @@ func Documented(t *testing.T) map[string]string {
 	t.Helper()
 	for name, value := range map[string]string{
 		"GEETEST_CAPTCHA_ID": v4ID, "GEETEST_CAPTCHA_KEY": V4Key, "PNVS_APP_ID": v4ID, "PNVS_APP_KEY": V4Key,
+		"REDIS_PASSWORD": "secret", "CAPTCHA_KEY": "a-key-that-everybody-knows",
 		"TENCENT_APP_SECRET_KEY": AppSecret, "TENCENTCLOUD_SECRET_KEY": SecretKey,
 	} {
 		t.Setenv(name, value)
