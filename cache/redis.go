@@ -256,7 +256,8 @@ return 1`)
 )
 
 func (r *Redis) claimKey(key Key) string { return r.KeyPrefix + "claim:" + hex.EncodeToString(key[:]) }
-func (r *Redis) usesKey(key Key) string  { return r.KeyPrefix + "uses:" + hex.EncodeToString(key[:]) }
+
+func (r *Redis) usesKey(key Key) string { return r.KeyPrefix + "uses:" + hex.EncodeToString(key[:]) }
 
 // Claim implements Store.
 func (r *Redis) Claim(ctx context.Context, key Key, owner Owner) (bool, error) {

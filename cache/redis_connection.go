@@ -113,7 +113,7 @@ func (c *redisConnection) get(ctx context.Context) (*server, error) {
 	if a == nil || a.failed() && !time.Now().Before(a.again) {
 		a = &attempt{done: make(chan struct{})}
 		c.attempt = a
-		go c.connect(a)
+		go c.connect(a) //nolint:gosec // for all who wait, so not within the context of one
 	}
 	c.mu.Unlock()
 	select {

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddycaptcha/caddycaptcha/cache"
 	"github.com/caddycaptcha/caddycaptcha/cache/cachetest"
 )
@@ -184,7 +186,7 @@ func TestRedisSentinel(t *testing.T) {
 	for !strings.Contains(sentinel.command(t, "SENTINEL", "REPLICAS", "door"), port(replica.address)) {
 		time.Sleep(50 * time.Millisecond)
 	}
-	store := open(t, &cache.Redis{Addresses: []string{sentinel.address}, Master: "door", Timeout: hasty})
+	store := open(t, &cache.Redis{Addresses: []string{sentinel.address}, Master: "door", Timeout: caddy.Duration(5 * time.Second)})
 	key, owner := cache.Key(cache.NewOwner()), cache.NewOwner()
 	for {
 		claimed, err := store.Claim(t.Context(), key, owner)
@@ -194,6 +196,7 @@ func TestRedisSentinel(t *testing.T) {
 		if err == nil {
 			t.Fatal("the claim of nobody is taken")
 		}
+		_ = store.Release(t.Context(), key, owner) // it may have been made
 	}
 	if got := master.command(t, "WAIT", "1", "60000"); !strings.HasPrefix(got, "1") {
 		t.Fatalf("the replica has not got the claim: %s", got)

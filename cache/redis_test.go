@@ -139,7 +139,7 @@ func TestRedisRefusesWhatItCannotKeep(t *testing.T) {
 // the server is.
 func TestRedisComesBack(t *testing.T) {
 	address := freeAddress(t)
-	store := open(t, &cache.Redis{Addresses: []string{address}, Timeout: hasty})
+	store := open(t, &cache.Redis{Addresses: []string{address}, Timeout: caddy.Duration(3 * time.Second)})
 	claim := func() error {
 		_, err := store.Claim(t.Context(), cache.Key(cache.NewOwner()), cache.NewOwner())
 		return err

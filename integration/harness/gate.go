@@ -35,6 +35,7 @@ type Gate struct {
 	T        *testing.T // that fails; subtests may put theirs here
 	provider *httptest.Server
 	LogFile  string // the file that holds all of Caddy's logs
+	Global   string // more global options
 	URL      string // of the first site
 }
 
@@ -80,7 +81,7 @@ func (g *Gate) Caddyfile(site string) string {
 	if !strings.Contains(site, "log {") {
 		site = "log\n" + site
 	}
-	return "{\n" + Globals + "log {\noutput file " + g.LogFile + "\n}\n}\nhttp://:0 {\nbind 127.0.0.1\n" + site + "\n}\n"
+	return "{\n" + Globals + g.Global + "log {\noutput file " + g.LogFile + "\n}\n}\nhttp://:0 {\nbind 127.0.0.1\n" + site + "\n}\n"
 }
 
 // Run runs Caddy with one site.
