@@ -218,8 +218,7 @@ func (w *world) visit(t *testing.T, way string) visit {
 	var v visit
 	plain := strings.NewReplacer(w.site, "", strings.TrimPrefix(w.site, "http://"), "SITE")
 	look := func(name string) {
-		p.Until(`document.readyState === "complete"`)
-		v.pages = append(v.pages, name+": "+token.ReplaceAllString(plain.Replace(p.Text(`location.href + " " + document.title`)), "…"))
+		v.pages = append(v.pages, name+": "+token.ReplaceAllString(plain.Replace(p.Where()), "…"))
 	}
 	w.app.Login(p, app.Wrong)
 	p.Until(w.app.Refusal)

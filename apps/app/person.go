@@ -66,6 +66,22 @@ func (p *Person) Until(expression string) {
 	}
 }
 
+// Where returns the URL and the title of the page, when they have stayed the
+// same for a while: applications set them in several steps.
+func (p *Person) Where() string {
+	p.T.Helper()
+	const where = `location.href + " " + document.title`
+	p.Until(`document.readyState === "complete"`)
+	last := ""
+	for same := 0; same < 10; same++ {
+		if now := p.Text(where); now != last {
+			last, same = now, 0
+		}
+		p.do(chromedp.Sleep(pause))
+	}
+	return last
+}
+
 func (p *Person) holds(expression string) bool {
 	ok, err := chromedp.Run(p.Ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
 	return err == nil && ok

@@ -28,7 +28,7 @@ var App = app.App{
 		p.Fill("#login-password-input", password)
 		p.Click("#login-button")
 	},
-	Welcome: `document.body?.innerText.includes("Limited access")`,
+	Welcome: `document.body?.innerText.includes("Limited access") && document.title.includes("` + name + `@")`,
 	Refusal: `document.querySelector("#login-error-message")?.textContent.includes("Wrong user name or password")`,
 	Journeys: []app.Journey{
 		{Name: "look at the users", Do: func(p *app.Person) {
