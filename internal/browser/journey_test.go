@@ -75,6 +75,9 @@ func TestAFrameThatIsPrepared(t *testing.T) {
 				s.set(func() { loaded = s.asked == 1 && s.scripts > 0 })
 				b.do(chromedp.Sleep(20 * time.Millisecond))
 			}
+			// Whatever wants the focus there, it is the page's until then.
+			b.eval("(d => { const field = d.body.appendChild(d.createElement('input')); field.focus(); field.remove() })(document.getElementById('frame').contentDocument)")
+			b.await("document.activeElement === document.body")
 			b.eval(fmt.Sprintf(say, "begin"))
 			b.press("fake-solve")
 			b.await("states.join(' ') === 'hello show passed'")
@@ -91,6 +94,7 @@ func TestAFrameThatIsPrepared(t *testing.T) {
 		b.await("states.join(' ') === 'hello'")
 		b.eval(fmt.Sprintf(say, "prepare"))
 		b.says("misconfigured", "retry")
+		b.await("document.activeElement === document.body")
 		b.await("states.join(' ') === 'hello'")
 		b.eval(fmt.Sprintf(say, "begin"))
 		b.await("states.join(' ') === 'hello show again hello'")

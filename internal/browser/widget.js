@@ -464,6 +464,11 @@
       return;
     }
     document.documentElement.dataset.framed = "";
+    // Until a person waits they may be typing in the page around this one.
+    const { focus } = HTMLElement.prototype;
+    HTMLElement.prototype.focus = function (options) {
+      if (begun) focus.call(this, options);
+    };
     window.addEventListener("message", ({ source, origin, data }) => {
       if (source !== window.parent || origin !== location.origin || !data || data.captcha !== page.policy) return;
       if (data.state === "prepare") prepare();
