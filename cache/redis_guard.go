@@ -25,7 +25,7 @@ type guarded struct {
 
 const (
 	maxAnswer   = 4 << 20  // bytes of all strings: what a cluster of thousands of nodes says of itself
-	maxElements = 64 << 10 // that are still to come
+	maxElements = 64 << 10 // values, in all and in each other: the client calls itself for each depth
 	maxLine     = 64 << 10
 )
 
@@ -67,6 +67,7 @@ type scanner struct {
 	line []byte // the part of a line that has been seen
 	skip int    // bytes of a string that are still to come, with its line's end
 	owed int    // values that are still to come before the outermost one is whole
+	seen int    // values in it
 	size int    // bytes of its strings
 }
 
@@ -111,13 +112,13 @@ func (s *scanner) take(line []byte, begins func(byte) error) error {
 	}
 	kind, rest := line[0], line[1:len(line)-1]
 	if s.owed == 0 {
-		s.size = 0
-		if kind != '|' {
-			s.owed = 1
-			if err := begins(kind); err != nil {
-				return err
-			}
+		s.owed, s.seen, s.size = 1, 0, 0
+		if err := begins(kind); err != nil {
+			return err
 		}
+	}
+	if s.seen++; s.seen > maxElements {
+		return errTooMuch
 	}
 	switch kind {
 	case '+', '-', ':', '_', ',', '#', '(': // a line is the value

@@ -90,6 +90,9 @@ var unreachable = map[string]func(*testing.T) cache.Store{
 	"it answers with endless arrays": func(t *testing.T) cache.Store {
 		return open(t, &cache.Redis{Addresses: []string{listen(t, answering(strings.Repeat("*65000\r\n", 100)))}, Timeout: hasty})
 	},
+	"it answers with arrays without a bottom": func(t *testing.T) cache.Store {
+		return open(t, &cache.Redis{Addresses: []string{listen(t, answering(strings.Repeat("*1\r\n", 8<<20)))}, Timeout: patient})
+	},
 	"it answers what was not asked": func(t *testing.T) cache.Store {
 		return open(t, &cache.Redis{Addresses: []string{listen(t, answering(strings.Repeat("+OK\r\n", 100)))}, Timeout: hasty})
 	},
