@@ -92,6 +92,8 @@ type RedisTLS struct {
 	// at each connection, so that they can be renewed.
 	Certificate string `json:"client_certificate,omitempty"`
 	Key         string `json:"client_key,omitempty"`
+
+	ca []byte // what CA held when the config was loaded
 }
 
 // CaddyModule returns the Caddy module information.
@@ -214,12 +216,12 @@ const minSilence = 3 * time.Second
 func (t *RedisTLS) config() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
 	if t.CA != "" {
-		pem, err := os.ReadFile(t.CA)
-		if err != nil {
+		var err error
+		if t.ca, err = os.ReadFile(t.CA); err != nil {
 			return nil, fmt.Errorf("ca: %w", err)
 		}
 		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
+		if !config.RootCAs.AppendCertsFromPEM(t.ca) {
 			return nil, fmt.Errorf("ca: %s holds no certificate in PEM", t.CA)
 		}
 	}

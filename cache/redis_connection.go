@@ -65,11 +65,16 @@ func newRedisConnection(option rueidis.ClientOption) *redisConnection {
 	return &redisConnection{option: option}
 }
 
-// identity returns what tells connections apart. It shows no credentials.
+// identity returns what tells connections apart: a file by what it holds, so
+// that a reload takes a renewed one. It shows no credentials.
 func identity(r *Redis, option rueidis.ClientOption) string {
+	var ca []byte
+	if r.TLS != nil {
+		ca = r.TLS.ca
+	}
 	text, _ := json.Marshal([]any{ // of nothing that can fail
 		option.InitAddress, r.Cluster, r.Master, option.Username, option.Password,
-		option.Sentinel.Username, option.Sentinel.Password, r.DB, r.TLS, r.Timeout,
+		option.Sentinel.Username, option.Sentinel.Password, r.DB, r.TLS, ca, r.Timeout,
 	})
 	digest := sha256.Sum256(text)
 	return hex.EncodeToString(digest[:])

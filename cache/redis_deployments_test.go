@@ -120,6 +120,33 @@ func TestRedisOverTLS(t *testing.T) {
 	}
 }
 
+// TestRedisTakesARenewedAuthority: a reload goes by what the file holds, not by
+// its name.
+func TestRedisTakesARenewedAuthority(t *testing.T) {
+	a, old := newAuthority(t, "ca"), newAuthority(t, "ca")
+	a.make("redis", time.Hour, false)
+	address := freeAddress(t)
+	startRedis(t, address, "--port", "0", "--tls-port", port(address), "--tls-ca-cert-file", a.file("ca.crt"),
+		"--tls-cert-file", a.file("redis.crt"), "--tls-key-file", a.file("redis.key"), "--tls-auth-clients", "no")
+	load := func() *cache.Redis {
+		return open(t, &cache.Redis{Addresses: []string{address}, TLS: &cache.RedisTLS{CA: old.file("ca.crt")}, Timeout: patient})
+	}
+	before := load()
+	if claimed, err := before.Claim(t.Context(), cache.Key(cache.NewOwner()), cache.NewOwner()); claimed || !errors.Is(err, cache.ErrUnavailable) {
+		t.Fatalf("with the old one: Claim = %t, %v", claimed, err)
+	}
+	renewed, err := os.ReadFile(a.file("ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(old.file("ca.crt"), renewed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if claimed, err := load().Claim(t.Context(), cache.Key(cache.NewOwner()), cache.NewOwner()); !claimed || err != nil {
+		t.Errorf("with the new one: Claim = %t, %v", claimed, err)
+	}
+}
+
 // TestRedisCluster runs what every store has to pass against a cluster, of
 // which a third moves meanwhile.
 func TestRedisCluster(t *testing.T) {
