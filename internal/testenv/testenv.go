@@ -34,15 +34,14 @@ var tools = map[string]tool{
 	"node":         {names: []string{"node"}, install: "apt install nodejs, or brew install node"},
 	"npm":          {names: []string{"npm"}, install: "apt install npm, or brew install node"},
 	"redis-server": {variable: "REDIS", names: []string{"redis-server", "valkey-server"}, install: "apt install redis-server, or brew install redis, or name another in the variable REDIS"},
-
-	"cc": {variable: "CC", names: []string{"cc", "gcc", "clang"}, install: "apt install gcc, or xcode-select --install"},
+	"cc":           {variable: "CC", names: []string{"cc", "gcc", "clang"}, install: "apt install gcc, or xcode-select --install"},
 }
 
 // Need returns the path of a program that the test runs: chromium, node, npm,
-// redis-server or cc, a C compiler. Where it is not installed Need ends the test with one
-// line that says how to get it: the test is skipped, and with CI=true it
-// fails. It fails as well when CHROMIUM, REDIS or CC
-// names what is no program.
+// redis-server or cc, a C compiler. Where it is not installed Need ends the
+// test with one line that says how to get it: the test is skipped, and with
+// CI=true it fails. It fails as well when CHROMIUM, REDIS or CC names what is
+// no program.
 func Need(t testing.TB, program string) string {
 	t.Helper()
 	tool, ok := tools[program]
@@ -83,6 +82,8 @@ func NeedDebian(t testing.TB, packages ...string) {
 		t.Fatalf("not installed: apt install %s", strings.Join(missing, " "))
 	case len(missing) > 0:
 		t.Skipf("not installed: apt install %s", strings.Join(missing, " "))
+	case len(packages) > 0 && os.Geteuid() != 0 && inCI():
+		t.Fatal("runs as root only: their servers need to become users of their own")
 	case len(packages) > 0 && os.Geteuid() != 0:
 		t.Skip("runs as root only, in a container or a machine of its own")
 	}
