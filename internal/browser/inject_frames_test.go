@@ -22,8 +22,10 @@ func TestAFrameAsksInTheOutermostDocument(t *testing.T) {
 
 func TestFramesAskOnce(t *testing.T) {
 	g := serveApp(t, &gated{policies: []string{"login"}, body: framed}).start()
-	ctx := g.open(t, js(`for (const frame of [self, small.contentWindow, other.contentWindow]) frame.fetch("/login").then(({ status }) => note(status)); small.contentDocument.getElementById("go").click()`), g.solve(1), g.receives(4))
-	do(t, ctx, browsertest.Await(`sessionStorage.notes === "200\n200\n200\n"`))
+	// The frame whose form is sent fetches nothing: its document goes away, and
+	// a fetch that has no answer by then fails.
+	ctx := g.open(t, js(`for (const frame of [self, small.contentWindow]) frame.fetch("/login").then(({ status }) => note(status)); other.contentDocument.getElementById("go").click()`), g.solve(1), g.receives(3))
+	do(t, ctx, browsertest.Await(`sessionStorage.notes === "200\n200\n"`))
 	if got := g.count(&g.pages); got != 1 {
 		t.Errorf("%d captchas, want one for all", got)
 	}
