@@ -53,7 +53,8 @@
         overflow: "hidden", background: "rgb(0 0 0 / 50%)",
       });
       Object.assign(this.#close.style, { position: "absolute", top: "12px", insetInlineEnd: "12px" });
-      this.#dialog.addEventListener("close", () => this.#shows && this.end(this.#passed)); // Esc
+      // Esc. The event of a close of ours can come after the next show.
+      this.#dialog.addEventListener("close", () => this.#dialog.open || this.#dialog.returnValue || this.end(this.#passed));
       this.#dialog.append(this.#close);
       if (policy.isolated) this.#offerWindow();
       this.#root.append(this.#dialog);
@@ -185,6 +186,7 @@
         }
         this.#note?.remove();
         Object.assign(this.#dialog.style, { visibility: "visible", pointerEvents: "auto" });
+        this.#dialog.returnValue = "";
         this.#dialog.showModal();
       }
       (this.#heard ? this.#frame : this.#close).focus();
@@ -193,7 +195,7 @@
     #hide() {
       this.#shows = false;
       Object.assign(this.#dialog.style, { visibility: "hidden", pointerEvents: "none" });
-      this.#dialog.close();
+      this.#dialog.close("hidden");
     }
 
     #offer() {
