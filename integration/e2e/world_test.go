@@ -29,6 +29,7 @@ type world struct {
 	app       *application
 	simulator *simulator.Simulator
 	provider  string // the simulator's URL
+	scripts   string // and as the pages know it
 }
 
 // setup is what a test wants of the site. Zero members stand for what is there
@@ -81,7 +82,12 @@ func newWorld(t *testing.T, s setup) *world {
 	}
 	providers := httptest.NewServer(sim)
 	t.Cleanup(providers.Close)
-	w := &world{t: t, storage: t.TempDir(), app: newApplication(t), simulator: sim, provider: providers.URL}
+	w := &world{t: t, storage: t.TempDir(), app: newApplication(t), simulator: sim, provider: providers.URL, scripts: providers.URL}
+	if strings.HasPrefix(s.address, "https:") { // as a real provider's scripts are
+		secure := httptest.NewTLSServer(sim)
+		t.Cleanup(secure.Close)
+		w.scripts = secure.URL
+	}
 	port := freePorts(t, 1)[0]
 	w.url = "http://127.0.0.1:" + port
 	address := "http://:" + port
@@ -150,7 +156,7 @@ func (w *world) verifier(s setup) string {
 			"\napp_secret_key E4kwK9AcXQMHkktiItyMEyQPn\nsecret_id AKIDEXAMPLE\nsecret_key SKEXAMPLE",
 	}
 	return "verifier " + provider + " {\n" + credentials[provider] +
-		"\nendpoint " + w.provider + "\nscript " + w.provider + or(s.script, usual[provider]) + "\n}"
+		"\nendpoint " + w.provider + "\nscript " + w.scripts + or(s.script, usual[provider]) + "\n}"
 }
 
 // load makes a Caddyfile the one in use.
