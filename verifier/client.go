@@ -17,8 +17,8 @@ import (
 // 1 KiB.
 const maxAnswer = 64 << 10
 
-// transport carries all calls to all providers. There is one for the process,
-// so that connections survive a reload of the configuration.
+// transport carries all calls to all providers but probes. There is one for the
+// process, so that connections survive a reload of the configuration.
 //
 // It is used without an http.Client, so it follows no redirect and keeps no
 // cookie. It retries a POST only if nothing of it was written: that is what
@@ -40,6 +40,17 @@ var transport = &http.Transport{
 	// Tencent keeps an idle one, so that few calls meet a closed connection.
 	MaxIdleConnsPerHost: 4096,
 	IdleConnTimeout:     30 * time.Second,
+}
+
+// probeTransport carries probes. Each makes a connection of its own, because
+// that is what has to be possible.
+var probeTransport = &http.Transport{
+	DialContext:            dialer.DialContext,
+	DialTLSContext:         dialTLS,
+	Protocols:              http1(),
+	DisableCompression:     true,
+	DisableKeepAlives:      true,
+	MaxResponseHeaderBytes: 64 << 10,
 }
 
 var (
@@ -96,6 +107,13 @@ var (
 type api struct {
 	request *http.Request // never written to
 	timeout time.Duration
+	carrier http.RoundTripper
+}
+
+// probing returns the api for a probe.
+func (a api) probing() api {
+	a.carrier = probeTransport
+	return a
 }
 
 // message is what one call adds to the request of its api.
@@ -117,7 +135,7 @@ func under(service *url.URL, path string) *url.URL {
 }
 
 func newAPI(method string, at *url.URL, header http.Header, timeout time.Duration) api {
-	return api{&http.Request{Method: method, URL: at, Host: at.Host, Header: header}, timeout}
+	return api{&http.Request{Method: method, URL: at, Host: at.Host, Header: header}, timeout, transport}
 }
 
 // url is where the calls go to.
@@ -166,7 +184,7 @@ func judged(answer []byte, judge func(answer object) Verdict) Verdict {
 
 // call returns the body of an answer with status 200.
 func (a api) call(ctx context.Context, m message) ([]byte, error) {
-	response, err := transport.RoundTrip(a.newRequest(ctx, m))
+	response, err := a.carrier.RoundTrip(a.newRequest(ctx, m))
 	if err != nil {
 		return nil, err
 	}

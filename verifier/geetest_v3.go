@@ -46,6 +46,15 @@ type GeetestV3 struct {
 	// Default: `https://api.geetest.com`
 	Endpoint string `json:"endpoint,omitempty"`
 
+	// The URL at which GeeTest says whether it serves the captcha ("bypass
+	// status"), or `off`. It is asked only to find out whether the provider is
+	// down, when a call has failed: then its `fail` counts like one, and no
+	// answer counts neither way. It must be https, or http to a loopback
+	// address, without a query.
+	// Default: `https://bypass.geetest.com/v1/bypass_status.php` for GeeTest's
+	// own endpoint, `off` for any other
+	BypassEndpoint string `json:"bypass_endpoint,omitempty"`
+
 	// The URL from which browsers load the widget's script. It must be https,
 	// or http of a loopback address, without a query.
 	// Default: `https://static.geetest.com/static/tools/gt.js`
@@ -65,6 +74,7 @@ type GeetestV3 struct {
 	service     string
 	register    api
 	validate    api
+	bypass      *api // nil: off
 	script      script
 	fingerprint [32]byte
 }
@@ -85,7 +95,10 @@ var (
 
 const (
 	geetestV3Service = "https://api.geetest.com"
+	geetestV3Bypass  = "https://bypass.geetest.com/v1/bypass_status.php"
 	geetestV3Script  = "https://static.geetest.com/static/tools/gt.js"
+
+	bypassOff = "off"
 )
 
 // sdk is what the official SDKs tell GeeTest about themselves.
@@ -129,6 +142,9 @@ func (g *GeetestV3) Provision(caddy.Context) error {
 		return err
 	}
 	g.service = endpoint.String()
+	if g.bypass, err = g.newBypass(timeout); err != nil {
+		return err
+	}
 	g.register = newAPI(http.MethodGet, under(endpoint, "register.php"), http.Header{}, timeout)
 	g.validate = newAPI(http.MethodPost, under(endpoint, "validate.php"), formHeader, timeout)
 	g.fingerprint = fingerprint("geetest_v3", g.id, g.key, g.digest, g.validate.url(), timeout.String())
@@ -136,16 +152,36 @@ func (g *GeetestV3) Provision(caddy.Context) error {
 	return nil
 }
 
+// newBypass returns the api of the bypass status. GeeTest's public one knows
+// nothing of a private endpoint, and has no business knowing of it.
+func (g *GeetestV3) newBypass(timeout time.Duration) (*api, error) {
+	fallback := geetestV3Bypass
+	if g.service != geetestV3Service {
+		fallback = bypassOff
+	}
+	if cmp.Or(g.BypassEndpoint, fallback) == bypassOff {
+		return nil, nil
+	}
+	at, err := setting.Endpoint("bypass_endpoint", g.BypassEndpoint, fallback)
+	if err != nil {
+		return nil, err
+	}
+	at.RawQuery = string(encodeForm([]string{"gt", g.id}))
+	bypass := newAPI(http.MethodGet, at, http.Header{}, timeout).probing()
+	return &bypass, nil
+}
+
 // UnmarshalCaddyfile sets up the verifier from Caddyfile tokens. Syntax:
 //
 //	geetest_v3 {
-//		captcha_id  <id>
-//		captcha_key <key>
-//		digest      md5|sha256|hmac-sha256 # md5
-//		endpoint    <url>                  # https://api.geetest.com
-//		script      <url>                  # https://static.geetest.com/static/tools/gt.js
-//		widget      <name> <value>
-//		timeout     <duration>             # 5s
+//		captcha_id      <id>
+//		captcha_key     <key>
+//		digest          md5|sha256|hmac-sha256 # md5
+//		endpoint        <url>                  # https://api.geetest.com
+//		bypass_endpoint <url>|off              # https://bypass.geetest.com/v1/bypass_status.php
+//		script          <url>                  # https://static.geetest.com/static/tools/gt.js
+//		widget          <name> <value>
+//		timeout         <duration>             # 5s
 //	}
 func (g *GeetestV3) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return unmarshal(d, []option{
@@ -153,9 +189,20 @@ func (g *GeetestV3) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		{"captcha_key", "the key of the captcha_id", required, textTo(&g.CaptchaKey)},
 		{"digest", strings.Join(geetestV3Digests, " or "), !required, choiceTo(&g.Digest, geetestV3Digests)},
 		{"endpoint", expectedURL, !required, serviceTo(&g.Endpoint)},
+		{"bypass_endpoint", expectedURL + ", or off", !required, bypassTo(&g.BypassEndpoint)},
 		{"script", expectedScript, !required, scriptTo(&g.Script)},
 		{"timeout", expectedDuration, !required, durationTo(&g.Timeout)},
 	}, widgetOptions{&g.Widget, geetestV3Own})
+}
+
+func bypassTo(to *string) setters {
+	return urlTo(to, func(url string) error {
+		if url == bypassOff {
+			return nil
+		}
+		_, err := setting.Endpoint("bypass_endpoint", url, url)
+		return err
+	})
 }
 
 // Captcha returns "geetest_v3" and the captcha id.
@@ -202,8 +249,12 @@ func (g *GeetestV3) ReplayKey(proof Proof) string { return proof[1] }
 // Verify asks /validate.php. The fields are those that the official SDKs send;
 // geetest_validate is none of them in most, because the seccode contains it.
 func (g *GeetestV3) Verify(ctx context.Context, proof Proof, client Client) Verdict {
+	return g.verify(ctx, g.validate, proof, client)
+}
+
+func (g *GeetestV3) verify(ctx context.Context, validate api, proof Proof, client Client) Verdict {
 	challenge, seccode := proof[0], proof[2]
-	return g.validate.askForm(ctx, []string{
+	return validate.askForm(ctx, []string{
 		"seccode", seccode,
 		"challenge", challenge,
 		"captchaid", g.id,
@@ -255,13 +306,41 @@ type geetestV3Challenge struct {
 	GT         string `json:"gt"`
 	Challenge  string `json:"challenge"`
 	NewCaptcha bool   `json:"new_captcha"`
+	Down       bool   `json:"down,omitempty"`
 }
 
 // Challenge asks /register.php for a challenge, of which each is good for one
 // widget, and derives from it what the widget gets. The parameters are those
 // of the official SDKs 3.1.
 func (g *GeetestV3) Challenge(ctx context.Context, client Client, user string) (challenge any, failure Verdict) {
-	parameters := []string{
+	parameters := g.registration(client)
+	if user != "" {
+		parameters = append(parameters, "user_id", user)
+	}
+	origin, verdict := askRegister(ctx, g.register, parameters)
+	switch {
+	case verdict.Err == statusError(http.StatusForbidden):
+		return nil, Verdict{Result: Misconfigured, Reason: "register_403", Advice: adviceRegister}
+	case origin == "":
+		return nil, verdict
+	}
+	return g.challenge(1, g.derive(origin)), Verdict{}
+}
+
+func (g *GeetestV3) challenge(success int, challenge string) geetestV3Challenge {
+	return geetestV3Challenge{
+		widget:     widget{"geetest_v3", g.script.url, g.Widget},
+		Success:    success,
+		GT:         g.id,
+		Challenge:  challenge,
+		NewCaptcha: true,
+		Down:       success == 0,
+	}
+}
+
+// registration returns the parameters of /register.php.
+func (g *GeetestV3) registration(client Client) []string {
+	return []string{
 		"client_type", client.Type,
 		"digestmod", g.digest,
 		"gt", g.id,
@@ -269,27 +348,55 @@ func (g *GeetestV3) Challenge(ctx context.Context, client Client, user string) (
 		"json_format", "1",
 		"sdk", sdk,
 	}
-	if user != "" {
-		parameters = append(parameters, "user_id", user)
-	}
-	var origin string
-	verdict := g.register.ask(ctx, message{query: string(encodeForm(parameters))}, func(answer object) (verdict Verdict) {
+}
+
+// askRegister returns what GeeTest issues, or an empty text and why it does
+// not.
+func askRegister(ctx context.Context, register api, parameters []string) (origin string, failure Verdict) {
+	failure = register.ask(ctx, message{query: string(encodeForm(parameters))}, func(answer object) (verdict Verdict) {
 		origin, verdict = readRegister(answer)
 		return verdict
 	})
-	switch {
-	case verdict.Err == statusError(http.StatusForbidden):
-		return nil, Verdict{Result: Misconfigured, Reason: "register_403", Advice: adviceRegister}
-	case origin == "":
-		return nil, verdict
+	return origin, failure
+}
+
+// Probe implements Prober. It asks for a challenge, too, without which there is
+// no captcha, and believes a bypass status that says "fail": GeeTest tells its
+// customers by that when it is to be left out, also for a single captcha. The
+// status alone proves nothing, as a firewall may let all through but that.
+func (g *GeetestV3) Probe(ctx context.Context) Health {
+	if g.bypass != nil && g.saysFail(ctx) {
+		return HealthFailed
 	}
-	return geetestV3Challenge{
-		widget:     widget{"geetest_v3", g.script.url, g.Widget},
-		Success:    1,
-		GT:         g.id,
-		Challenge:  g.derive(origin),
-		NewCaptcha: true,
-	}, Verdict{}
+	client := Client{Type: "unknown"}
+	issues := HealthGood
+	if origin, failure := askRegister(ctx, g.register.probing(), g.registration(client)); origin == "" {
+		issues = healthOf(failure)
+	}
+	validate := madeUp(16)
+	judges := healthOf(g.verify(ctx, g.validate.probing(), Proof{madeUp(16), validate, validate + seccodeSuffix}, client))
+	return worst(issues, judges)
+}
+
+// saysFail reports whether the bypass status is {"status": "fail"}.
+func (g *GeetestV3) saysFail(ctx context.Context) (fails bool) {
+	g.bypass.ask(ctx, message{}, func(answer object) Verdict {
+		fails = answer["status"] == "fail"
+		return Verdict{}
+	})
+	return fails
+}
+
+// OutageChallenge returns the issued challenge with success 0, for which the
+// widget makes a proof by itself ("failback").
+func (g *GeetestV3) OutageChallenge(issued string) any { return g.challenge(0, issued) }
+
+// OutageProof takes both shapes that the widgets make for a challenge with
+// success 0: the validate is the challenge, or its MD5.
+func (g *GeetestV3) OutageProof(proof Proof, _ time.Time, _ time.Duration) (key, issued string, ok bool) {
+	challenge, validate := proof[0], proof[1]
+	ok = validate == challenge || validate == md5Hex(challenge)
+	return challenge, challenge, ok
 }
 
 const adviceRegister = "GeeTest issues no challenges for captcha_id: compare it with GeeTest's console, and check that it is one of CAPTCHA v3, that GeeTest has enabled digest for it (all but md5 need that), and that endpoint serves it"
@@ -344,7 +451,8 @@ var geetestV3Sources = geetestSources("*.geetest.com", "*.geevisit.com", "dn-sta
 
 // Interface guards
 var (
-	_ Challenger            = (*GeetestV3)(nil)
+	_ Prober                = (*GeetestV3)(nil)
+	_ Fallback              = (*GeetestV3)(nil)
 	_ caddy.Module          = (*GeetestV3)(nil)
 	_ caddy.Provisioner     = (*GeetestV3)(nil)
 	_ caddyfile.Unmarshaler = (*GeetestV3)(nil)

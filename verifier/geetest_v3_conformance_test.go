@@ -21,6 +21,7 @@ var geetestV3 = verifiertest.Subject{
 		{Name: "captcha_key", Value: geetestV3Key, Other: "other", Role: verifiertest.RoleSecret},
 		{Name: "digest", Other: "sha256", Role: verifiertest.RoleVerdict},
 		{Name: "endpoint", Role: verifiertest.RoleService},
+		{Name: "bypass_endpoint", Value: "off", Other: "https://example.com/bypass_status.php", Role: verifiertest.RoleHealth},
 		{Name: "script", Other: "https://example.com/gt.js", Role: verifiertest.RoleBrowser},
 		{Name: "widget", Other: map[string]any{"mask": map[string]any{"outside": false}}, Role: verifiertest.RoleBrowser},
 		{Name: "timeout", Other: "6s", Role: verifiertest.RoleTimeout},

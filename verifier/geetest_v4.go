@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -179,8 +178,18 @@ func (g *GeetestV4) ReplayKey(proof Proof) string { return strings.ToLower(proof
 
 // Verify asks /validate.
 func (g *GeetestV4) Verify(ctx context.Context, proof Proof, _ Client) Verdict {
+	return g.verify(ctx, g.validate, proof)
+}
+
+// Probe implements Prober.
+func (g *GeetestV4) Probe(ctx context.Context) Health {
+	now := strconv.FormatInt(time.Now().Unix(), 10)
+	return healthOf(g.verify(ctx, g.validate.probing(), Proof{madeUp(16), madeUp(64), madeUp(32), now}))
+}
+
+func (g *GeetestV4) verify(ctx context.Context, validate api, proof Proof) Verdict {
 	lotNumber := proof[0]
-	return g.validate.askForm(ctx, []string{
+	return validate.askForm(ctx, []string{
 		"captcha_output", proof[1],
 		"gen_time", proof[3],
 		"lot_number", lotNumber,
@@ -279,7 +288,7 @@ var geetestV4Reasons = map[string]Verdict{
 // geetestV4Codes are the codes of GeeTest's page "Error code, server", without
 // the minus sign.
 var geetestV4Codes = map[string]Verdict{
-	"50000": {Reason: ReasonService, Err: errors.New("GeeTest answered with code -50000 (runtime error)")},
+	"50000": {Reason: ReasonService, Err: serviceError{says: "GeeTest answered with code -50000 (runtime error)"}},
 	"50001": {Result: Rejected, Reason: "code_50001"}, // illegal risk_type
 	"50002": {Result: Rejected, Reason: "code_50002"}, // param decrypt error
 	"50003": {Result: Replayed, Reason: "code_50003"}, // illegal verify: a repeated one
@@ -304,11 +313,30 @@ var geetestV4Codes = map[string]Verdict{
 type geetestV4Challenge struct {
 	widget
 	CaptchaID string `json:"captcha_id"`
+	Down      bool   `json:"down,omitempty"`
 }
 
 // Challenge returns the captcha id. The v4 widget gets all else from GeeTest.
 func (g *GeetestV4) Challenge(context.Context, Client, string) (challenge any, failure Verdict) {
-	return geetestV4Challenge{widget{"geetest_v4", g.script.url, g.Widget}, g.id}, Verdict{}
+	return g.challenge(), Verdict{}
+}
+
+func (g *GeetestV4) challenge() geetestV4Challenge {
+	return geetestV4Challenge{widget: widget{"geetest_v4", g.script.url, g.Widget}, CaptchaID: g.id}
+}
+
+// OutageChallenge returns the captcha id. A widget that cannot reach GeeTest
+// then makes a proof of its own, which looks like any other.
+func (g *GeetestV4) OutageChallenge(string) any {
+	c := g.challenge()
+	c.Down = true
+	return c
+}
+
+// OutageProof implements Fallback. No v4 proof shows that it was made in an
+// outage.
+func (g *GeetestV4) OutageProof(Proof, time.Time, time.Duration) (key, issued string, ok bool) {
+	return "", "", false
 }
 
 // Sources implements Challenger.
@@ -329,7 +357,8 @@ var geetestV4Sources = geetestSources("*.geetest.com", "*.geevisit.com", "*.gsen
 
 // Interface guards
 var (
-	_ Challenger            = (*GeetestV4)(nil)
+	_ Prober                = (*GeetestV4)(nil)
+	_ Fallback              = (*GeetestV4)(nil)
 	_ caddy.Module          = (*GeetestV4)(nil)
 	_ caddy.Provisioner     = (*GeetestV4)(nil)
 	_ caddyfile.Unmarshaler = (*GeetestV4)(nil)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -286,8 +287,18 @@ func (t *Tencent) ReplayKey(proof Proof) string {
 
 // Verify calls DescribeCaptchaResult.
 func (t *Tencent) Verify(ctx context.Context, proof Proof, client Client) Verdict {
+	return t.verify(ctx, t.describe, proof, client)
+}
+
+// Probe implements Prober. It is signed like any call: an answer to another
+// signature would not come from the captcha service.
+func (t *Tencent) Probe(ctx context.Context) Health {
+	return healthOf(t.verify(ctx, t.describe.probing(), Proof{"t03" + madeUp(64), "@" + madeUp(4)}, Client{}))
+}
+
+func (t *Tencent) verify(ctx context.Context, describe api, proof Proof, client Client) Verdict {
 	body := t.body(proof, client)
-	return t.describe.ask(ctx, message{header: t.header(body), body: body}, t.judge)
+	return describe.ask(ctx, message{header: t.header(body), body: body}, t.judge)
 }
 
 // body returns the parameters of the call. UserIp, which Tencent requires, is
@@ -331,18 +342,69 @@ type tencentChallenge struct {
 	Site             string `json:"site"`
 	AidEncrypted     string `json:"aidEncrypted,omitempty"`
 	AidEncryptedType string `json:"aidEncryptedType,omitempty"`
+	Down             bool   `json:"down,omitempty"`
 }
 
 // Challenge returns the CaptchaAppId, and that once more encrypted if so
 // configured. The widget gets all else from Tencent.
 func (t *Tencent) Challenge(context.Context, Client, string) (challenge any, failure Verdict) {
+	return t.challenge(), Verdict{}
+}
+
+func (t *Tencent) challenge() tencentChallenge {
 	_, appID := t.Captcha()
 	c := tencentChallenge{widget: widget{"tencent", t.script.url, t.Widget}, CaptchaAppID: appID, Site: t.Site}
 	if t.appIDCipher != nil {
 		c.AidEncrypted, c.AidEncryptedType = t.appIDCipher.encrypt(appID, t.now()), t.appIDCipher.mode
 	}
-	return c, Verdict{}
+	return c
 }
+
+// OutageChallenge returns what Challenge does. A widget that cannot reach
+// Tencent then makes a disaster-recovery ticket.
+func (t *Tencent) OutageChallenge(string) any {
+	c := t.challenge()
+	c.Down = true
+	return c
+}
+
+// OutageProof takes the disaster-recovery tickets of this CaptchaAppId, and
+// those that name none. They carry a time, by which they are as old at most as
+// any other proof: one that could be older than its claim could be used twice.
+func (t *Tencent) OutageProof(proof Proof, now time.Time, maxAge time.Duration) (key, issued string, ok bool) {
+	made, ok := disasterTime(proof[0], strconv.FormatUint(t.appID, 10))
+	if !ok || made.After(now.Add(maxAhead)) || made.Before(now.Add(-maxAge)) {
+		return "", "", false
+	}
+	return proof[0] + " " + proof[1], "", true
+}
+
+// disasterTime returns when a disaster-recovery ticket says that it was made.
+// The spellings that Tencent's pages, scripts and plugins have are
+//
+//	terror_<code>_<appid>_<time>, the same with trerror_
+//	terror_<code>__<time>
+//	terror_<code>_<appid><time>
+//	terror_<code>_<time>
+//	any of these and _<more>
+//
+// with a code of four digits and a Unix time of ten. A number that stands
+// before a time is a CaptchaAppId, and so another's unless it is ours.
+func disasterTime(ticket, appID string) (made time.Time, ok bool) {
+	parts := disasterParts.FindStringSubmatch(ticket)
+	if parts == nil {
+		return time.Time{}, false
+	}
+	named, written := parts[1], parts[2]
+	if named != "" && named != appID {
+		return time.Time{}, false
+	}
+	seconds, err := strconv.ParseInt(written, 10, 64)
+	return time.Unix(seconds, 0), err == nil
+}
+
+// The first group is greedy, so it holds all that can be an id.
+var disasterParts = regexp.MustCompile(`^tr?error_[0-9]{4}_([0-9]*)_?([0-9]{10})(?:_[!-~]*)?$`)
 
 // Sources implements Challenger.
 func (t *Tencent) Sources() map[string][]string {
@@ -390,7 +452,8 @@ func tencentSourcesOf(host string) map[string][]string {
 
 // Interface guards
 var (
-	_ Challenger            = (*Tencent)(nil)
+	_ Prober                = (*Tencent)(nil)
+	_ Fallback              = (*Tencent)(nil)
 	_ caddy.Module          = (*Tencent)(nil)
 	_ caddy.Provisioner     = (*Tencent)(nil)
 	_ caddyfile.Unmarshaler = (*Tencent)(nil)

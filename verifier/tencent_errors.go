@@ -1,7 +1,6 @@
 package verifier
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -88,7 +87,7 @@ func judgeCaptchaCode(code int64) Verdict {
 	case 100: // appid-secretkey-ticket mismatch
 		verdict.Advice = advicePair
 	case 26: // system busy
-		return Verdict{Reason: ReasonService, Err: errors.New("Tencent answered with CaptchaCode 26 (internal error)")}
+		return Verdict{Reason: ReasonService, Err: serviceError{"Tencent answered with CaptchaCode 26 (internal error)", true}}
 	}
 	return verdict
 }
@@ -168,7 +167,8 @@ func (t *Tencent) judgeError(apiError any) Verdict {
 	verdict := Verdict{Result: known.result, Reason: known.class, Advice: known.advice}
 	switch {
 	case known.result == Unknown:
-		verdict.Reason, verdict.Err = ReasonService, errors.New("Tencent answered with the error "+known.class)
+		down := known.class == "InternalError" || known.class == "ServiceUnavailable"
+		verdict.Reason, verdict.Err = ReasonService, serviceError{"Tencent answered with the error " + known.class, down}
 	case known.result == Overloaded:
 		verdict.Reason = ReasonRateLimited
 	case known.advice == adviceSecretID && strings.Trim(t.signer.secretID, "0123456789") == "":

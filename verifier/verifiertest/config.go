@@ -103,14 +103,15 @@ func (s *suite) testFingerprint(t *testing.T) {
 		if o.Role == RoleService {
 			changes[o.Name] = "http://127.0.0.1:9/other"
 		}
+		judges := o.Role != RoleBrowser && o.Role != RoleHealth
 		fingerprint := s.load(t, changes).Fingerprint()
 		switch other, found := seen[fingerprint]; {
-		case o.Role == RoleBrowser && fingerprint != whole:
+		case !judges && fingerprint != whole:
 			t.Errorf("%s is part of the fingerprint: handlers that differ in it would not share a verdict", o.Name)
-		case o.Role != RoleBrowser && found:
+		case judges && found:
 			t.Errorf("with another %s the fingerprint is that of %s", o.Name, other)
 		}
-		if o.Role != RoleBrowser {
+		if judges {
 			seen[fingerprint] = "another " + o.Name
 		}
 	}

@@ -87,6 +87,7 @@ const (
 	RoleSecret  Role = "secret"  // a required key
 	RoleVerdict Role = "verdict" // anything else that a verdict depends on
 	RoleBrowser Role = "browser" // only browsers get to see it
+	RoleHealth  Role = "health"  // only what probes ask depends on it
 )
 
 // Call is a call to the service.
