@@ -21,6 +21,10 @@ import (
 
 // Options are what a policy's clearances are made from.
 type Options struct {
+	// Purpose is what the keys are for: a clearance of one purpose is none of
+	// another.
+	Purpose Purpose
+
 	Policy    string
 	Provider  string // the verifier's name
 	CaptchaID string
@@ -370,7 +374,7 @@ func (i *Issuer) subkeys() ([]*Key, error) {
 	if keys := i.derived.Load(); keys != nil {
 		return *keys, nil
 	}
-	keys, err := i.keys.Derive(PurposeClearance, i.options.Policy)
+	keys, err := i.keys.Derive(i.options.Purpose, i.options.Policy)
 	if err != nil {
 		return nil, err
 	}

@@ -173,6 +173,7 @@ func TestFieldsAreNotAmbiguous(t *testing.T) {
 	for range 50_000 {
 		f := fields{
 			Options{
+				Purpose:       PurposeClearance,
 				Policy:        word(),
 				Provider:      word(),
 				CaptchaID:     word(),

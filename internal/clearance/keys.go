@@ -52,21 +52,28 @@ const (
 	// PurposeClearance is to sign clearances.
 	PurposeClearance Purpose = "clearance"
 
+	// PurposeOutage is to sign clearances that are good in an outage only.
+	PurposeOutage Purpose = "outage"
+
+	// PurposeOffline is to sign challenges that are issued in an outage.
+	PurposeOffline Purpose = "offline"
+
 	// PurposeUserID is to tell a provider one client from another without
 	// telling it who they are.
 	PurposeUserID Purpose = "user_id"
 )
 
-// Derive returns the keys for one purpose and policy, the signing one first.
-// The keys of different purposes or policies have nothing in common.
-func (k *Keys) Derive(purpose Purpose, policy string) ([]*Key, error) {
+// Derive returns the keys for one purpose and scope, which is a policy or a
+// captcha, the signing one first. The keys of different purposes or scopes have
+// nothing in common.
+func (k *Keys) Derive(purpose Purpose, scope string) ([]*Key, error) {
 	masters, err := k.get()
 	if err != nil {
 		return nil, err
 	}
 	keys := make([]*Key, len(masters))
 	for i, master := range masters {
-		if keys[i], err = newKey(master, purpose, policy); err != nil {
+		if keys[i], err = newKey(master, purpose, scope); err != nil {
 			return nil, err
 		}
 	}
@@ -136,7 +143,7 @@ func CheckSecret(secret []byte) error {
 // KeyID tells which key a token was signed with. It is no secret.
 type KeyID [8]byte
 
-// Key signs for one purpose and policy.
+// Key signs for one purpose and scope.
 type Key struct {
 	id     KeyID
 	states sync.Pool // of *state
@@ -149,9 +156,9 @@ type state struct {
 	sum  [sha256.Size]byte
 }
 
-func newKey(master []byte, purpose Purpose, policy string) (*Key, error) {
+func newKey(master []byte, purpose Purpose, scope string) (*Key, error) {
 	info := digest.Append(nil, string(purpose))
-	info = digest.Append(info, policy)
+	info = digest.Append(info, scope)
 	material, err := hkdf.Expand(sha256.New, master, string(info), sha256.Size+len(KeyID{}))
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ func testKeys(secrets ...[]byte) *Keys {
 
 func unbound() Options {
 	return Options{
+		Purpose:   PurposeClearance,
 		Policy:    "login",
 		Provider:  "geetest_v4",
 		CaptchaID: "0123456789abcdef0123456789abcdef",
