@@ -66,6 +66,7 @@ type App struct {
 	gates    gate.Gates
 	policies map[string]policy
 	injected []*Inject
+	closing  []func() error // of the gates
 	logger   *zap.Logger
 	alarm    *zap.Logger // says the same thing once a minute at most
 	ctx      caddy.Context
@@ -250,6 +251,15 @@ func placed(handler any) (placement.Handler, bool) {
 // Stop does nothing. Verifications that are under way outlive the config.
 func (*App) Stop() error { return nil }
 
+// Cleanup ends what the gates share with those of other configs.
+func (a *App) Cleanup() error {
+	var errs []error
+	for _, closeGate := range a.closing {
+		errs = append(errs, closeGate())
+	}
+	return errors.Join(errs...)
+}
+
 // policy is what the first handler of a policy looks like. All others are
 // configured alike.
 type policy struct {
@@ -273,6 +283,7 @@ func (a *App) gate(name, origin string, config optionDigests, make func() (*gate
 		a.policies = map[string]policy{}
 	}
 	a.policies[name] = policy{origin, config}
+	a.closing = append(a.closing, g.Close)
 	return g, a.gates.Add(g)
 }
 
@@ -338,7 +349,8 @@ func sameConfig(a, b optionDigests, originA, originB string) error {
 }
 
 var (
-	_ caddy.Module      = (*App)(nil)
-	_ caddy.App         = (*App)(nil)
-	_ caddy.Provisioner = (*App)(nil)
+	_ caddy.Module       = (*App)(nil)
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
 )

@@ -135,6 +135,23 @@ type Captcha struct {
 	// times. Default: 60.
 	MaxFailures int `json:"max_failures,omitempty"`
 
+	// What becomes of proofs while the provider is down, which probes of our own
+	// find out: `deny` refuses them as `outage`, `allow` forwards requests with a
+	// well-formed proof that nobody has judged, or one that the provider's
+	// widget makes by itself in an outage. Whoever has read the provider's
+	// documentation can make either, so `allow` is for sites where a locked
+	// door is worse than an open one for a while. Default: `deny`.
+	OnOutage string `json:"on_outage,omitempty"`
+
+	// How many proofs of one client (IPv4 address, IPv6 /64) pass per minute
+	// while the provider is down, with `on_outage allow`. Its prefix and network
+	// have as many times more as of failures. Their claims take a tenth of the
+	// replay cache at most. Default: 10.
+	OutageRate int `json:"outage_rate,omitempty"`
+
+	// How many proofs of all clients pass then per minute. Default: 600.
+	OutageRateInAll int `json:"outage_rate_total,omitempty"`
+
 	// What becomes of the answers to matched GET and HEAD requests that are
 	// forwarded. `private` keeps shared caches from storing them, which would
 	// hand them to clients that have proved nothing: `private` takes the place
@@ -255,6 +272,9 @@ func (c *Captcha) makeGate(ctx caddy.Context) (*gate.Gate, error) {
 	if _, ok := v.(verifier.Challenger); !ok && c.Clearance != nil {
 		return nil, errors.New("clearance needs a widget on the challenge page, and this verifier has none: remove clearance, or use another verifier")
 	}
+	if _, ok := v.(verifier.Prober); !ok && c.OnOutage == string(gate.OutageAllow) {
+		return nil, errors.New("on_outage allow needs a verifier that can tell whether its provider is down, and this one cannot: remove on_outage, or use another verifier")
+	}
 	if err := c.checkParameters(v.Parameters()); err != nil {
 		return nil, err
 	}
@@ -292,6 +312,7 @@ func (c *Captcha) makeGate(ctx caddy.Context) (*gate.Gate, error) {
 		Slots:             c.MaxConcurrentVerifications,
 		SlotsPerClient:    c.MaxConcurrentVerificationsPerClient,
 		Failures:          c.MaxFailures,
+		Outage:            gate.OutageOptions{Mode: gate.OnOutage(c.OnOutage), Rate: c.OutageRate, RateInAll: c.OutageRateInAll},
 		Logger:            ctx.Logger(),
 	}), nil
 }
@@ -331,6 +352,11 @@ func (c *Captcha) setDefaults() {
 	c.Policy = cmp.Or(c.Policy, defaultPolicy)
 	c.Refusal = cmp.Or(c.Refusal, string(gate.RefusalAuto))
 	c.Preflight = cmp.Or(c.Preflight, preflightRefuse)
+	c.OnOutage = cmp.Or(c.OnOutage, string(gate.OutageDeny))
+	if c.OnOutage == string(gate.OutageAllow) {
+		c.OutageRateInAll = cmp.Or(c.OutageRateInAll, max(600, c.OutageRate))
+		c.OutageRate = cmp.Or(c.OutageRate, min(10, c.OutageRateInAll))
+	}
 	c.Answers = cmp.Or(c.Answers, answersPrivate)
 	c.Mode = cmp.Or(c.Mode, modeEnforce)
 	c.BasePath = c.basePath()

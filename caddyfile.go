@@ -202,6 +202,8 @@ func compareWithEarlier(h httpcaddyfile.Helper, c *Captcha) error {
 //		preflight     refuse|forward
 //		max_concurrent_verifications <n> [<per client>]
 //		max_failures <per minute and client>
+//		on_outage    deny|allow
+//		outage_rate  <per minute and client> [<in all>]
 //		answers    private|keep
 //		mode       enforce|monitor
 //	}
@@ -265,7 +267,7 @@ func (c *Captcha) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 var options = []string{
 	"verifier", "from", "field", "header", "body_limit", "strip", "clearance",
 	"refusal", "page_template", "base_path", "preflight",
-	"max_concurrent_verifications", "max_failures", "answers", "mode",
+	"max_concurrent_verifications", "max_failures", "on_outage", "outage_rate", "answers", "mode",
 }
 
 func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
@@ -316,6 +318,16 @@ func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		var text string
 		if text, err = one(); err == nil {
 			c.MaxFailures, err = setting.Count(d, option, text)
+		}
+	case "on_outage":
+		c.OnOutage, err = one()
+	case "outage_rate":
+		if len(args) < 1 || len(args) > 2 {
+			return d.Errf("%s takes a number per minute and client, and a number per minute in all", option)
+		}
+		c.OutageRate, err = setting.Count(d, option, args[0])
+		if err == nil && len(args) == 2 {
+			c.OutageRateInAll, err = setting.Count(d, option, args[1])
 		}
 	case "max_concurrent_verifications":
 		if len(args) < 1 || len(args) > 2 {

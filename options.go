@@ -39,6 +39,7 @@ func (c *Captcha) check() error {
 	}{
 		{"refusal", c.Refusal, words(gate.RefusalAuto, gate.RefusalPage, gate.RefusalProblem, gate.RefusalError)},
 		{"preflight", c.Preflight, []string{preflightRefuse, preflightForward}},
+		{"on_outage", c.OnOutage, words(gate.OutageDeny, gate.OutageAllow)},
 		{"answers", c.Answers, []string{answersPrivate, answersKeep}},
 		{"mode", c.Mode, []string{modeEnforce, modeMonitor}},
 	} {
@@ -83,6 +84,9 @@ func (c *Captcha) checkWhole() error {
 	}
 	if c.Clearance == nil && c.PageTemplate != "" {
 		return errors.New("page_template has no effect without a clearance: add `clearance 30m`")
+	}
+	if c.OnOutage != string(gate.OutageAllow) && c.OutageRate+c.OutageRateInAll > 0 {
+		return errors.New("outage_rate has no effect without `on_outage allow`")
 	}
 	return nil
 }
@@ -204,6 +208,8 @@ func (c *Captcha) checkNumbers() error {
 		{"max_concurrent_verifications", int64(c.MaxConcurrentVerifications)},
 		{"max_concurrent_verifications per client", int64(c.MaxConcurrentVerificationsPerClient)},
 		{"max_failures", int64(c.MaxFailures)},
+		{"outage_rate", int64(c.OutageRate)},
+		{"outage_rate in all", int64(c.OutageRateInAll)},
 	} {
 		if option.value < 0 {
 			return fmt.Errorf("%s must not be negative", option.name)
@@ -211,6 +217,9 @@ func (c *Captcha) checkNumbers() error {
 	}
 	if c.BodyLimit > maxBodyLimit {
 		return fmt.Errorf("body_limit must be at most %d bytes (64 MiB): that much of every body is held in memory", maxBodyLimit)
+	}
+	if inAll := c.OutageRateInAll; inAll > 0 && c.OutageRate > inAll {
+		return fmt.Errorf("outage_rate: %d per client is more than %d in all", c.OutageRate, inAll)
 	}
 	if total, perClient := c.MaxConcurrentVerifications, c.MaxConcurrentVerificationsPerClient; total > 0 && perClient > limit.MostPerClient(total) {
 		return fmt.Errorf("max_concurrent_verifications: %d per client is more than a quarter of %d in all, so that one client could keep out others; give a client at most %d, or leave its number out",

@@ -82,6 +82,14 @@ type Store interface {
 	Uses(ctx context.Context, key Key) (int, error)
 }
 
+// Bounded is a Store that holds so much and no more.
+type Bounded interface {
+	Store
+
+	// Bound is how many live claims and counters it holds at most.
+	Bound() int
+}
+
 // MaxUses is the most uses that a counter can grant.
 const MaxUses = math.MaxInt32
 

@@ -72,6 +72,9 @@ func (m *Memory) Provision(caddy.Context) error {
 	return nil
 }
 
+// Bound implements Bounded.
+func (m *Memory) Bound() int { return m.Capacity }
+
 // Cleanup lets the capacity of this config no longer count. The claims stay,
 // and requests that are still under way may go on claiming.
 func (m *Memory) Cleanup() error {

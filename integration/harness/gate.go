@@ -16,7 +16,7 @@ import (
 const (
 	v4ID, V4Key           = "647f5ed2ed8acb4be36784e01556bb71", "b09a7aafbfd83f73b35a9b530d0337bf"
 	v3ID, V3Key           = "c9c4facd1a6feeb80802222cbb74ca8e", "e4e298788aa8c768397639deb9b249a9"
-	appID, AppSecret      = "199999164", "E4kwK9AcXQMHkktiItyMEyQPn"
+	AppID, AppSecret      = "199999164", "E4kwK9AcXQMHkktiItyMEyQPn"
 	SecretID, SecretKey   = "AKIDEXAMPLE", "SKEXAMPLE"
 	GeeTestV3, GeeTestV4  = "geetest_v3", "geetest_v4"
 	Tencent               = "tencent"
@@ -45,7 +45,7 @@ func NewGate(t *testing.T) *Gate {
 	sim, err := simulator.New(simulator.Config{
 		GeeTestV3: []simulator.GeeTestV3{{CaptchaID: v3ID, CaptchaKey: V3Key}},
 		GeeTestV4: []simulator.GeeTestV4{{CaptchaID: v4ID, CaptchaKey: V4Key}},
-		Tencent:   []simulator.Tencent{{CaptchaAppID: appID, AppSecretKey: AppSecret, SecretID: SecretID, SecretKey: SecretKey}},
+		Tencent:   []simulator.Tencent{{CaptchaAppID: AppID, AppSecretKey: AppSecret, SecretID: SecretID, SecretKey: SecretKey}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -56,12 +56,15 @@ func NewGate(t *testing.T) *Gate {
 	return g
 }
 
+// Provider is the URL of the simulated providers.
+func (g *Gate) Provider() string { return g.provider.URL }
+
 // Verifier is the verifier block of a Caddyfile for the provider.
 func (g *Gate) Verifier(provider string, more ...string) string {
 	options := map[string]string{
 		GeeTestV3: "captcha_id " + v3ID + "\ncaptcha_key " + V3Key,
 		GeeTestV4: "captcha_id " + v4ID + "\ncaptcha_key " + V4Key,
-		Tencent: "site cn\ncaptcha_app_id " + appID + "\napp_secret_key " + AppSecret +
+		Tencent: "site cn\ncaptcha_app_id " + AppID + "\napp_secret_key " + AppSecret +
 			"\nsecret_id " + SecretID + "\nsecret_key " + SecretKey,
 	}[provider]
 	return fmt.Sprintf("verifier %s {\n%s\nendpoint %s\n%s\n}\n", provider, options, g.provider.URL, strings.Join(more, "\n"))

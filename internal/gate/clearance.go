@@ -20,6 +20,25 @@ func (g *Gate) GivesClearances() bool { return g.issuer != nil }
 // limitsUses reports whether a clearance lets through a number of requests.
 func (g *Gate) limitsUses() bool { return g.Clearance != nil && g.Clearance.MaxUses > 0 }
 
+// takesUses reports whether a clearance that counts now does.
+func (g *Gate) takesUses() bool { return g.limitsUses() || g.outage.issuer != nil && g.isDown() }
+
+// clearanceOptions are what the policy's clearances are made from.
+func (g *Gate) clearanceOptions() clearance.Options {
+	return clearance.Options{
+		Purpose:       clearance.PurposeClearance,
+		Policy:        g.Policy,
+		Provider:      g.provider,
+		CaptchaID:     g.captchaID,
+		Service:       g.Verifier.Service(),
+		TTL:           g.Clearance.TTL,
+		MaxUses:       g.Clearance.MaxUses,
+		BindIP:        g.Clearance.BindIP,
+		BindUserAgent: g.Clearance.BindUserAgent,
+		Domain:        g.Clearance.Domain,
+	}
+}
+
 // useClearance is the decision about a request's clearance: Cleared, or
 // Missing with the reason why there is no valid one. With max_uses it takes
 // one of the uses.
@@ -28,12 +47,12 @@ func (g *Gate) useClearance(r *http.Request) Decision {
 		return Decision{Outcome: Missing}
 	}
 	ctx := r.Context()
-	if g.Monitor && g.limitsUses() {
+	if g.Monitor && g.takesUses() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, monitorWait)
 		defer cancel()
 	}
-	state, err := g.checkClearance(r, func(id clearance.ID) (bool, error) {
+	state, reason, err := g.checkClearance(r, func(id clearance.ID) (bool, error) {
 		return g.Store.Use(ctx, cache.Key(id))
 	})
 	switch {
@@ -42,7 +61,7 @@ func (g *Gate) useClearance(r *http.Request) Decision {
 	case err != nil:
 		return g.withoutKeys(err)
 	case state == clearance.Valid:
-		d := Decision{Outcome: Cleared}
+		d := Decision{Outcome: Cleared, Reason: reason}
 		g.rememberDecision(r, d)
 		return d
 	case state == clearance.Absent:
@@ -54,7 +73,7 @@ func (g *Gate) useClearance(r *http.Request) Decision {
 // peekClearance reports whether the request could pass with its clearance, and
 // if not, why. It takes no use of it.
 func (g *Gate) peekClearance(r *http.Request) (valid bool, reason string) {
-	state, err := g.checkClearance(r, func(id clearance.ID) (bool, error) {
+	state, _, err := g.checkClearance(r, func(id clearance.ID) (bool, error) {
 		left, err := g.Store.Uses(r.Context(), cache.Key(id))
 		return left > 0, err
 	})
@@ -67,27 +86,39 @@ func (g *Gate) peekClearance(r *http.Request) (valid bool, reason string) {
 	return false, state.String()
 }
 
-func (g *Gate) checkClearance(r *http.Request, take func(clearance.ID) (bool, error)) (clearance.State, error) {
-	_, state, err := g.issuer.Check(sentCookies(r), subjectOf(r), time.Now(), take)
-	return state, err
+// checkClearance looks for a valid clearance, and while the provider is down
+// for one that was given in an outage, too. The reason says which it is.
+func (g *Gate) checkClearance(r *http.Request, take func(clearance.ID) (bool, error)) (state clearance.State, reason string, err error) {
+	cookies, subject, now := sentCookies(r), subjectOf(r), time.Now()
+	_, state, err = g.issuer.Check(cookies, subject, now, take)
+	if err != nil || state == clearance.Valid || g.outage.issuer == nil || !g.isDown() {
+		return state, "", err
+	}
+	_, inOutage, err := g.outage.issuer.Check(cookies, subject, now, take)
+	return max(state, inOutage), reasonOutage, err
 }
 
 // issueClearance makes a clearance for the client and returns the cookies to
 // set, or none and the decision that follows. The uses are counted from before
-// the cookie is out, or there is none.
-func (g *Gate) issueClearance(r *http.Request) (cookies []string, failure Decision) {
+// the cookie is out, or there is none. For a proof that passed unjudged it
+// makes one that is good while the provider is down.
+func (g *Gate) issueClearance(r *http.Request, inOutage bool) (cookies []string, failure Decision) {
+	issuer, uses, ttl := g.issuer, g.Clearance.MaxUses, g.Clearance.TTL
+	if inOutage {
+		issuer, uses, ttl = g.outage.issuer, outageUses, outageClearance
+	}
 	subject := subjectOf(r)
-	made, c, err := g.issuer.Issue(subject, time.Now())
+	made, c, err := issuer.Issue(subject, time.Now())
 	if err != nil {
 		return nil, g.withoutKeys(err)
 	}
 	if g.Clearance.Domain != "" && !g.issuer.Shares(subject) {
 		g.warnOfHost(subject)
 	}
-	if !g.limitsUses() {
+	if uses == 0 {
 		return []string{made.String(), g.issuer.Hint(made).String()}, Decision{}
 	}
-	if err := g.Store.Grant(r.Context(), cache.Key(c.ID), g.Clearance.MaxUses, g.Clearance.TTL); err != nil {
+	if err := g.Store.Grant(r.Context(), cache.Key(c.ID), uses, ttl); err != nil {
 		return nil, g.withoutVerdict(r, err)
 	}
 	return []string{made.String()}, Decision{}

@@ -16,6 +16,7 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
 	"github.com/caddycaptcha/caddycaptcha/internal/limit"
 	"github.com/caddycaptcha/caddycaptcha/internal/request"
+	"github.com/caddycaptcha/caddycaptcha/verifier"
 )
 
 // The endpoints under a policy's base path.
@@ -119,14 +120,9 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer visit.Release(true) // each counts
-	challenge, failure := g.challenger.Challenge(r.Context(), client, g.userID(request.ClientPrefix(client.IP)))
+	challenge, failure := g.challenge(r, client)
 	if challenge == nil {
-		d, gone := left(r.Context())
-		if !gone {
-			g.alert(failure)
-			d = judge(failure)
-		}
-		g.refuseVisit(w, r, d)
+		g.refuseVisit(w, r, failure)
 		return
 	}
 	body, err := json.Marshal(challenge)
@@ -135,6 +131,24 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusOK, fields, append(body, '\n'))
+}
+
+// challenge returns what a page needs to show the widget, or the decision that
+// follows.
+func (g *Gate) challenge(r *http.Request, client verifier.Client) (challenge any, failure Decision) {
+	if g.isDown() {
+		return g.outageChallenge(r)
+	}
+	challenge, verdict := g.challenger.Challenge(r.Context(), client, g.userID(request.ClientPrefix(client.IP)))
+	if challenge != nil {
+		return challenge, Decision{}
+	}
+	if d, gone := left(r.Context()); gone {
+		return nil, d
+	}
+	g.alert(verdict)
+	g.suspect(verdict)
+	return nil, judge(verdict)
 }
 
 // refuseVisit refuses a challenge or page, and lets the operator know.
@@ -148,9 +162,9 @@ func (g *Gate) refuseVisit(w http.ResponseWriter, r *http.Request, d Decision) {
 func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 	d := g.atVerify.prove(w, r)
 	var cookies []string
-	if d.Outcome == Passed {
+	if d.Outcome.Forwards {
 		var failure Decision
-		if cookies, failure = g.issueClearance(r); cookies == nil {
+		if cookies, failure = g.issueClearance(r, d.Outcome == OutageAllowed); cookies == nil {
 			d = failure
 			d.proof = ProofSpent // whatever the outcome
 		}

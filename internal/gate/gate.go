@@ -55,6 +55,8 @@ type Options struct {
 	// Slots is how many verifications run at once, in all and for one client.
 	Slots, SlotsPerClient int
 
+	Outage OutageOptions
+
 	// Failures is how many of a client's verifications may fail in a minute.
 	Failures int
 
@@ -83,6 +85,7 @@ type Gate struct {
 	onRequest intake
 	atVerify  intake
 	issuer    *clearance.Issuer // nil without clearances
+	outage    outage
 	visits    *limit.Limiter    // of challenges and pages
 	questions *limit.Limiter    // of what a submission will need
 
@@ -122,7 +125,7 @@ const (
 	visitsForgiven = visitsPerMinute / 10
 )
 
-// New returns a gate. It connects to nothing.
+// New returns a gate, which must be closed. It connects to nothing.
 func New(o Options) *Gate {
 	visits := limit.Rules{Slots: o.Slots, PerClient: o.SlotsPerClient, Failures: visitsPerMinute, Forgiven: visitsForgiven}
 	proofs := limit.Rules{Slots: o.Slots, PerClient: o.SlotsPerClient, Failures: o.Failures}
@@ -151,22 +154,16 @@ func New(o Options) *Gate {
 		extractor: o.AtVerify,
 		limits:    limit.New(proofs),
 	}
-	if c := o.Clearance; c != nil {
-		g.issuer = clearance.New(o.Keys, clearance.Options{
-			Policy:        o.Policy,
-			Provider:      g.provider,
-			CaptchaID:     g.captchaID,
-			Service:       o.Verifier.Service(),
-			TTL:           c.TTL,
-			MaxUses:       c.MaxUses,
-			BindIP:        c.BindIP,
-			BindUserAgent: c.BindUserAgent,
-			Domain:        c.Domain,
-		})
+	if o.Clearance != nil {
+		g.issuer = clearance.New(o.Keys, g.clearanceOptions())
 	}
 	g.counters = newCounters(o.Policy, g.provider)
+	g.outage = g.newOutage()
 	return g
 }
+
+// maxAge is how old a proof may be that carries its own time.
+func (g *Gate) maxAge() time.Duration { return g.Store.TTL() - proofMargin }
 
 // Start gets the keys for clearances, which it is better to do before the
 // first request than with it.
@@ -189,7 +186,7 @@ func (g *Gate) Decide(w http.ResponseWriter, r *http.Request) Decision {
 	if d, ok := g.decidedEarlier(r); ok {
 		return d
 	}
-	if g.limitsUses() && request.IsPrefetch(r.Header) {
+	if g.takesUses() && request.IsPrefetch(r.Header) {
 		return Decision{Outcome: Missing, Reason: reasonPrefetch}
 	}
 	cleared := g.useClearance(r)
@@ -223,6 +220,8 @@ func (g *Gate) withoutVerdict(r *http.Request, err error) Decision {
 	switch {
 	case errors.Is(err, errReplayed):
 		return Decision{Outcome: Replayed, Reason: reasonClaimed}
+	case errors.Is(err, errOutageRate):
+		return Decision{Outcome: Overloaded, Reason: reasonOutageRate}
 	case errors.Is(err, errLimit):
 		return Decision{Outcome: Overloaded, Reason: reasonLimit}
 	case errors.Is(err, cache.ErrFull):

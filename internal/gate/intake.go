@@ -57,7 +57,10 @@ func (in *intake) judgeFound(r *http.Request, found extract.Result) Decision {
 	case extract.Found:
 	}
 	g, proof := in.gate, verifier.Proof(found.Values)
-	verdict := g.Verifier.Check(proof, time.Now(), g.Store.TTL()-proofMargin)
+	verdict := g.Verifier.Check(proof, time.Now(), g.maxAge())
+	if g.isDown() {
+		return in.judgeInOutage(r, proof, verdict)
+	}
 	if verdict.Result != verifier.Unknown {
 		g.alert(verdict)
 		return judge(verdict)

@@ -27,12 +27,19 @@ var (
 		Help:      "Histogram of the time a captcha provider took to verify a proof.",
 		Buckets:   []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	}, []string{"provider", "verdict"})
+
+	providerUp = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "caddy",
+		Subsystem: "captcha",
+		Name:      "provider_up",
+		Help:      "Whether the captcha provider of a policy is up (1), or probes have found it down (0).",
+	}, []string{"policy", "provider"})
 )
 
 // RegisterMetrics makes the metrics part of a config's registry. Only the
 // first call for a registry finds them not yet registered.
 func RegisterMetrics(registry *prometheus.Registry) error {
-	for _, collector := range []prometheus.Collector{requestsTotal, verificationSeconds} {
+	for _, collector := range []prometheus.Collector{requestsTotal, verificationSeconds, providerUp} {
 		err := registry.Register(collector)
 		if are := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &are) {
 			return err
@@ -54,6 +61,14 @@ func newCounters(policy, provider string) counters {
 }
 
 func (cs counters) count(o *Outcome) { cs[o.index].Inc() }
+
+func setUp(gauge prometheus.Gauge, up bool) {
+	if up {
+		gauge.Set(1)
+	} else {
+		gauge.Set(0)
+	}
+}
 
 func observeVerification(provider string, verdict verifier.Verdict, took time.Duration) {
 	verificationSeconds.WithLabelValues(provider, verdict.Result.String()).Observe(took.Seconds())

@@ -66,6 +66,10 @@ var (
 	// Exempt: a CORS preflight, with `preflight forward`.
 	Exempt = outcome(Outcome{Name: "exempt", Forwards: true})
 
+	// OutageAllowed: the provider is down, and the operator lets well-formed
+	// proofs pass then.
+	OutageAllowed = outcome(Outcome{Name: "outage_allowed", Forwards: true})
+
 	// Missing: no source held a complete proof.
 	Missing = outcome(Outcome{
 		Name: "missing", Status: http.StatusForbidden, Curable: true,

@@ -39,7 +39,11 @@ func (g *Gate) Record(r *http.Request, d Decision, refused bool) {
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Set(zap.String("captcha_outcome", d.Outcome.Name))
 	}
-	if !d.Outcome.Forwards {
+	switch {
+	case d.Outcome == OutageAllowed:
+		g.alarm.Warn("a proof passed unverified, because the captcha provider is down and on_outage is allow",
+			zap.String("policy", g.Policy), zap.String("provider", g.provider))
+	case !d.Outcome.Forwards:
 		g.logRefusal(r, d, refused)
 	}
 }

@@ -19,7 +19,22 @@ import (
 
 // flights are the verifications of this process that are under way. They
 // outlive a config, as the claims do.
-var flights flight.Table[verifier.Verdict]
+var flights flight.Table[finding]
+
+// finding is what becomes of a proof: the verdict, or what was decided without
+// one.
+type finding struct {
+	verifier.Verdict
+	unjudged unjudged
+}
+
+// unjudged is what was decided without a verdict, because the provider is down.
+type unjudged uint8
+
+const (
+	admitted unjudged = iota + 1 // the proof may pass
+	full                         // too many have
+)
 
 // Why there is no verdict.
 var (
@@ -38,38 +53,57 @@ func (in *intake) spend(r *http.Request, proof verifier.Proof) Decision {
 		return Decision{Outcome: Rejected, Reason: reason}
 	}
 	g.warnOfAddresses(r)
-	v := &verification{intake: in, proof: proof, identity: identity, client: clientOf(r)}
+	client := clientOf(r)
+	return in.claim(r, g.claimKey(proof), identity, client, &verification{intake: in, proof: proof, identity: identity, client: client})
+}
 
+// claim claims a proof, and decides by what is found of it.
+func (in *intake) claim(r *http.Request, key cache.Key, identity [32]byte, client verifier.Client, v flight.Verification[finding]) Decision {
+	g := in.gate
 	ctx := r.Context()
 	if in.monitors {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, monitorWait)
 		defer cancel()
 	}
-	seat, err := flights.Join(ctx, flight.Attempt[verifier.Verdict]{
-		Key:          g.claimKey(proof),
+	seat, err := flights.Join(ctx, flight.Attempt[finding]{
+		Key:          key,
 		Identity:     identity,
-		Prefix:       request.ClientPrefix(v.client.IP),
+		Prefix:       request.ClientPrefix(client.IP),
 		Store:        g.Store,
 		Verification: v,
 	})
 	if err != nil {
 		return g.withoutVerdict(r, err)
 	}
-	verdict, err := seat.Wait(ctx)
+	found, err := seat.Wait(ctx)
 	if err != nil {
 		// Monitor mode goes on without a verdict. The proof is then as unused
 		// as the verdict is unknown: another handler may wait for it.
 		seat.Leave(false)
 		return g.withoutVerdict(r, err)
 	}
-	d := judge(verdict)
+	d := g.judgeFinding(found)
 	forwards := d.Outcome.Forwards || in.monitors
 	seat.Leave(forwards)
 	if forwards {
 		g.rememberDecision(r, d)
 	}
 	return d
+}
+
+// judgeFinding turns a finding into a decision. A proof that was let pass unjudged is
+// good for nothing once the provider is up again.
+func (g *Gate) judgeFinding(f finding) Decision {
+	switch {
+	case f.unjudged == full:
+		return Decision{Outcome: Overloaded, Reason: reasonOutageRate}
+	case f.unjudged == admitted && !g.isDown():
+		return Decision{Outcome: Rejected, Reason: verifier.ReasonOffline}
+	case f.unjudged == admitted:
+		return Decision{Outcome: OutageAllowed}
+	}
+	return judge(f.Verdict)
 }
 
 // verification is the verification of one proof: what a flight does for the
@@ -93,17 +127,18 @@ func (v *verification) Begin() error {
 }
 
 // Verify implements flight.Verification.
-func (v *verification) Verify(ctx context.Context) (verifier.Verdict, flight.Fate) {
+func (v *verification) Verify(ctx context.Context) (finding, flight.Fate) {
 	g := v.intake.gate
 	started := time.Now()
 	verdict := g.Verifier.Verify(ctx, v.proof, v.client)
 	observeVerification(g.provider, verdict, time.Since(started))
 	g.alert(verdict)
+	g.suspect(verdict)
 	if verdict.Result == verifier.Rejected {
 		rejectedProofs().add(v.identity, verdict.Reason)
 	}
 	v.failed = blames(verdict.Result)
-	return verdict, fate(verdict.Result)
+	return finding{Verdict: verdict}, fate(verdict.Result)
 }
 
 // End implements flight.Verification.
