@@ -43,7 +43,7 @@ type OutageOptions struct {
 type outage struct {
 	watch      *health.Watch // nil: the verifier cannot tell
 	rate       *limit.Limiter
-	admitted   tally
+	admitted   *tally
 	challenges *offline.Challenges
 	issuer     *clearance.Issuer // nil: deny, or a policy without clearances
 }
@@ -73,7 +73,7 @@ var errOutageRate = errors.New("too many unjudged proofs")
 // newOutage returns the policy's part. The watch begins with it, and ends with
 // Close.
 func (g *Gate) newOutage() outage {
-	o := outage{challenges: offline.New(g.Keys, g.provider, g.captchaID)}
+	o := outage{challenges: offline.New(g.Keys, g.provider, g.captchaID), admitted: new(tally)}
 	if prober, ok := g.Verifier.(verifier.Prober); ok {
 		up := providerUp.WithLabelValues(g.Policy, g.provider)
 		o.watch = health.New(prober, func(down bool) { g.outageChanged(down) })
