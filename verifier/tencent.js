@@ -8,6 +8,12 @@
     proof: ["ticket", "randstr"],
     loaded: () => typeof window.TencentCaptcha === "function",
 
+    // What Tencent's page has a site make where its script cannot be loaded.
+    offline: (challenge) => ({
+      ticket: "trerror_1001_" + challenge.captcha_app_id + "_" + Math.floor(Date.now() / 1000),
+      randstr: "@" + Math.random().toString(36).slice(2, 13),
+    }),
+
     make(challenge, page, on) {
       const options = Object.assign({ enableDarkMode: true, needFeedBack: false }, challenge.widget, {
         userLanguage: page.lang.toLowerCase(),

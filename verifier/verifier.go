@@ -86,6 +86,13 @@ type Challenger interface {
 	//	           page's language, such as "zh-CN", and page.box an empty
 	//	           element for a widget that stands in the page.
 	//
+	// and, where there is one, to
+	//
+	//	offline(challenge)
+	//	           the parameters, by name, of a proof for a challenge whose
+	//	           member "down" is true, where the widget cannot be had (see
+	//	           [Fallback])
+	//
 	// make, or what it starts, calls
 	//
 	//	on.made(widget)           with the widget, of which the page calls destroy()

@@ -12,6 +12,7 @@
   const page = JSON.parse(script.dataset.settings);
   const patience = 20000; // ms to wait for the server
   const providersPatience = 32000; // ms; the loaders try several hosts, of 7 or 8 seconds each
+  const outagePatience = 10000; // ms; while they are known to be down
   const lifetime = 9 * 60000; // ms; GeeTest v3's challenges live for ten minutes
   const markLifetime = 30000; // ms
   const maxTries = 3; // that start by themselves
@@ -117,7 +118,7 @@
   function load(src) {
     return new Promise((resolve, reject) => {
       const loader = document.createElement("script");
-      const timer = setTimeout(reject, providersPatience);
+      const timer = setTimeout(reject, patienceWithProvider());
       loader.onerror = () => {
         clearTimeout(timer);
         reject();
@@ -173,7 +174,25 @@
     } catch (error) { /* then it is not here */ }
     if (mine !== attempt) return;
     if (adapter.loaded()) show();
-    else stop("blocked", again);
+    else if (!goesAlone()) stop("blocked", again);
+  }
+
+  function patienceWithProvider() {
+    return challenge.down ? outagePatience : providersPatience;
+  }
+
+  // goesAlone does without the widget, if the provider is down and the server
+  // takes what a page can make by itself then.
+  function goesAlone() {
+    if (!challenge.down || !adapter.offline) return false;
+    end();
+    const present = () => {
+      say("down");
+      offer("go_on", () => verify(adapter.offline(challenge), again));
+    };
+    if (prepared) prepared = present;
+    else present();
+    return true;
   }
 
   function show() {
@@ -184,7 +203,7 @@
     const box = document.createElement("div");
     element("widget").append(box);
     showing = true;
-    after("ready", providersPatience, trouble);
+    after("ready", patienceWithProvider(), trouble);
     renew();
 
     let ready = false;
@@ -196,7 +215,7 @@
       const others = [...document.body.children].some((other) => other instanceof HTMLElement && !other.contains(box) && other.offsetHeight > 0);
       if (box.offsetHeight || others) {
         clearTimeout(later.ready);
-        say("solve");
+        say(challenge.down ? "down" : "solve");
       } else {
         after("look", 200, look);
       }
@@ -222,7 +241,7 @@
           });
         }
         const present = live(() => {
-          after("ready", providersPatience, trouble);
+          after("ready", patienceWithProvider(), trouble);
           if (opener) {
             open();
             return;
@@ -244,13 +263,13 @@
       }),
       failed: live((code) => {
         if (code === "error_21") stop("expired", again);
-        else stop("broken", again, codeOf(code));
+        else if (!goesAlone()) stop("broken", again, codeOf(code));
       }),
       // The server alone knows whether there is an outage. Otherwise what the
       // widget makes by itself is no proof.
       offline: live((code, values) => {
         if (values && challenge.down) verify(values, open);
-        else stop("service", again, codeOf(code));
+        else if (!goesAlone()) stop("service", again, codeOf(code));
       }),
     };
     try {
@@ -266,7 +285,7 @@
 
   // trouble offers another attempt beside a widget that may still work.
   function trouble() {
-    if (!showing) return;
+    if (!showing || goesAlone()) return;
     say("slow", "error");
     offer("retry", again);
   }
