@@ -266,7 +266,7 @@ func TestParallelCallsShareTheirRequestSafely(t *testing.T) {
 func TestABodyCanBeReadAgain(t *testing.T) {
 	form := encodeForm([]string{"a", "b c", "d", "&"})
 	at, _ := url.Parse("http://127.0.0.1/validate.php")
-	request := newAPI(http.MethodPost, at, formHeader, time.Second).newRequest(t.Context(), message{body: form})
+	request := newAPI(direct, http.MethodPost, at, formHeader, time.Second).newRequest(t.Context(), message{body: form})
 	for range 3 {
 		body, _ := io.ReadAll(request.Body)
 		if string(body) != "a=b+c&d=%26" || request.ContentLength != int64(len(body)) {

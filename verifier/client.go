@@ -17,81 +17,6 @@ import (
 // 1 KiB.
 const maxAnswer = 64 << 10
 
-// transport carries all calls to all providers but probes. There is one for the
-// process, so that connections survive a reload of the configuration.
-//
-// It is used without an http.Client, so it follows no redirect and keeps no
-// cookie. It retries a POST only if nothing of it was written: that is what
-// net/http does without an Idempotency-Key. (A GET it may send twice; the only
-// one asks for a challenge, of which one more costs nothing.) It ignores the
-// proxies of the environment, because keys go where the configuration says and
-// nowhere else. And it speaks HTTP/1.1 only: over HTTP/2 all calls to a
-// provider would share one connection, and that one stalling would stall every
-// verification.
-var transport = &http.Transport{
-	DialContext:            dialer.DialContext,
-	DialTLSContext:         dialTLS,
-	Protocols:              http1(),
-	DisableCompression:     true,
-	MaxResponseHeaderBytes: 64 << 10,
-
-	// The captcha handlers bound how many calls run at once, and by that how
-	// many connections there are. The 30 s are less than the 60 s for which
-	// Tencent keeps an idle one, so that few calls meet a closed connection.
-	MaxIdleConnsPerHost: 4096,
-	IdleConnTimeout:     30 * time.Second,
-}
-
-// probeTransport carries probes. Each makes a connection of its own, because
-// that is what has to be possible.
-var probeTransport = &http.Transport{
-	DialContext:            dialer.DialContext,
-	DialTLSContext:         dialTLS,
-	Protocols:              http1(),
-	DisableCompression:     true,
-	DisableKeepAlives:      true,
-	MaxResponseHeaderBytes: 64 << 10,
-}
-
-var (
-	dialer           = &net.Dialer{Timeout: 2 * time.Second}
-	handshakeTimeout = 3 * time.Second
-	tlsConfig        = &tls.Config{MinVersion: tls.VersionTLS12}
-)
-
-func http1() *http.Protocols {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return protocols
-}
-
-// handshakeError is a failed TLS handshake. That http.Transport's own one
-// cannot be told from other failures is why there is dialTLS.
-type handshakeError struct{ error }
-
-func (e handshakeError) Unwrap() error { return e.error }
-
-func dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := dialer.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	config := tlsConfig.Clone()
-	config.ServerName = host
-	secure := tls.Client(conn, config)
-	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
-	defer cancel()
-	if err := secure.HandshakeContext(ctx); err != nil {
-		conn.Close()
-		return nil, handshakeError{err}
-	}
-	return secure, nil
-}
-
 // statusError is the status of an answer that is not 200 (OK).
 type statusError int
 
@@ -107,12 +32,13 @@ var (
 type api struct {
 	request *http.Request // never written to
 	timeout time.Duration
-	carrier http.RoundTripper
+	way     *way
+	carrier http.RoundTripper // of the way
 }
 
 // probing returns the api for a probe.
 func (a api) probing() api {
-	a.carrier = probeTransport
+	a.carrier = a.way.probes
 	return a
 }
 
@@ -134,8 +60,8 @@ func under(service *url.URL, path string) *url.URL {
 	return base.JoinPath(path)
 }
 
-func newAPI(method string, at *url.URL, header http.Header, timeout time.Duration) api {
-	return api{&http.Request{Method: method, URL: at, Host: at.Host, Header: header}, timeout, transport}
+func newAPI(w *way, method string, at *url.URL, header http.Header, timeout time.Duration) api {
+	return api{&http.Request{Method: method, URL: at, Host: at.Host, Header: header}, timeout, w, w.calls}
 }
 
 // url is where the calls go to.
@@ -231,6 +157,8 @@ func failure(ctx context.Context, err error) Verdict {
 		status    statusError
 		network   net.Error
 		handshake handshakeError
+		untrusted *tls.CertificateVerificationError
+		proxy     proxyError
 		operation *net.OpError
 	)
 	switch {
@@ -245,6 +173,10 @@ func failure(ctx context.Context, err error) Verdict {
 		return Verdict{Reason: ReasonTimeout, Err: errTimeout}
 	case errors.As(err, &handshake):
 		return Verdict{Reason: ReasonTLS, Err: handshake}
+	case errors.As(err, &untrusted): // behind a proxy
+		return Verdict{Reason: ReasonTLS, Err: untrusted}
+	case errors.As(err, &proxy):
+		return Verdict{Reason: ReasonConnection, Err: proxy}
 	case errors.As(err, &operation):
 		return Verdict{Reason: ReasonConnection, Err: operation}
 	}

@@ -3,7 +3,6 @@ package verifier
 import (
 	"bufio"
 	"context"
-	"crypto/x509"
 	"io"
 	"log"
 	"net"
@@ -79,12 +78,12 @@ func TestTLSIsVerifiedAndNeverHTTP2(t *testing.T) {
 
 	expect(t, subjects[1].verify(t, server.URL, forever), Unknown, ReasonTLS)
 
-	tlsConfig.RootCAs = x509.NewCertPool()
-	tlsConfig.RootCAs.AddCert(server.Certificate())
-	defer func() { tlsConfig.RootCAs = nil }()
-	expect(t, subjects[1].verify(t, server.URL, forever), Passed, "")
+	trusting := func(endpoint string) *GeetestV4 {
+		return provisioned(t, &GeetestV4{CaptchaID: v4ID, CaptchaKey: v4Key, Endpoint: endpoint, CA: authorityFile(t, server)})
+	}
+	expect(t, trusting(server.URL).Verify(t.Context(), v4Proof, testClient), Passed, "")
 	// The certificate is trusted now, but not one of this name.
-	expect(t, subjects[1].verify(t, "https://localhost:"+port, forever), Unknown, ReasonTLS)
+	expect(t, trusting("https://localhost:"+port).Verify(t.Context(), v4Proof, testClient), Unknown, ReasonTLS)
 }
 
 // What a client can put into a proof stays one value of one field.
@@ -168,7 +167,7 @@ func TestHeadersAreReadWithinBounds(t *testing.T) {
 func TestAStalledHandshakeEndsByItself(t *testing.T) {
 	defer func(timeout time.Duration) { handshakeTimeout = timeout }(handshakeTimeout)
 	handshakeTimeout = brief
-	_, err := dialTLS(context.Background(), "tcp", listening(t, stall))
+	_, err := direct.dialTLS(context.Background(), "tcp", listening(t, stall))
 	expect(t, failure(t.Context(), err), Unknown, ReasonTimeout)
 }
 

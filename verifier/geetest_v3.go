@@ -65,6 +65,18 @@ type GeetestV3 struct {
 	// are errors. Default: none
 	Widget map[string]json.RawMessage `json:"widget,omitempty"`
 
+	// The proxy through which the provider is reached: a URL with the scheme
+	// `http`, `https` or `socks5`, and perhaps a user and password. It takes
+	// global placeholders. The proxies of the environment are never used.
+	// Default: none
+	Proxy string `json:"proxy,omitempty"`
+
+	// A file with the certificates, in PEM, of the authorities that the endpoint's
+	// certificate may come from, for private deployments. No others are trusted
+	// then. It is read when the config is loaded, and takes global placeholders.
+	// Default: the system's
+	CA string `json:"ca,omitempty"`
+
 	// How long one call to GeeTest may take in all. It must be positive.
 	// Default: `5s`
 	Timeout caddy.Duration `json:"timeout,omitempty"`
@@ -72,6 +84,7 @@ type GeetestV3 struct {
 	id, key     string
 	digest      string
 	service     string
+	way         *way
 	register    api
 	validate    api
 	bypass      *api // nil: off
@@ -141,14 +154,17 @@ func (g *GeetestV3) Provision(caddy.Context) error {
 	if g.script, err = newScript(g.Script, geetestV3Script); err != nil {
 		return err
 	}
+	if g.way, err = openWay(g.Proxy, g.CA); err != nil {
+		return err
+	}
 	g.service = endpoint.String()
 	if g.bypass, err = g.newBypass(timeout); err != nil {
 		return err
 	}
-	g.register = newAPI(http.MethodGet, under(endpoint, "register.php"), http.Header{}, timeout)
-	g.validate = newAPI(http.MethodPost, under(endpoint, "validate.php"), formHeader, timeout)
-	g.fingerprint = fingerprint("geetest_v3", g.id, g.key, g.digest, g.validate.url(), timeout.String())
-	g.CaptchaKey = ""
+	g.register = newAPI(g.way, http.MethodGet, under(endpoint, "register.php"), http.Header{}, timeout)
+	g.validate = newAPI(g.way, http.MethodPost, under(endpoint, "validate.php"), formHeader, timeout)
+	g.fingerprint = fingerprint("geetest_v3", g.id, g.key, g.digest, g.validate.url(), timeout.String(), string(g.way.key[:]))
+	g.CaptchaKey, g.Proxy = "", ""
 	return nil
 }
 
@@ -167,7 +183,7 @@ func (g *GeetestV3) newBypass(timeout time.Duration) (*api, error) {
 		return nil, err
 	}
 	at.RawQuery = string(encodeForm([]string{"gt", g.id}))
-	bypass := newAPI(http.MethodGet, at, http.Header{}, timeout).probing()
+	bypass := newAPI(g.way, http.MethodGet, at, http.Header{}, timeout).probing()
 	return &bypass, nil
 }
 
@@ -181,6 +197,8 @@ func (g *GeetestV3) newBypass(timeout time.Duration) (*api, error) {
 //		bypass_endpoint <url>|off              # https://bypass.geetest.com/v1/bypass_status.php
 //		script          <url>                  # https://static.geetest.com/static/tools/gt.js
 //		widget          <name> <value>
+//		proxy           <url>                  # none
+//		ca              <file>                 # the system's authorities
 //		timeout         <duration>             # 5s
 //	}
 func (g *GeetestV3) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -191,6 +209,8 @@ func (g *GeetestV3) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		{"endpoint", expectedURL, !required, serviceTo(&g.Endpoint)},
 		{"bypass_endpoint", expectedURL + ", or off", !required, bypassTo(&g.BypassEndpoint)},
 		{"script", expectedScript, !required, scriptTo(&g.Script)},
+		{"proxy", expectedProxy, !required, proxyTo(&g.Proxy)},
+		{"ca", expectedCA, !required, textTo(&g.CA)},
 		{"timeout", expectedDuration, !required, durationTo(&g.Timeout)},
 	}, widgetOptions{&g.Widget, geetestV3Own})
 }
@@ -204,6 +224,9 @@ func bypassTo(to *string) setters {
 		return err
 	})
 }
+
+// Cleanup ends the verifier's use of connections that it shares with others.
+func (g *GeetestV3) Cleanup() error { return g.way.close() }
 
 // Captcha returns "geetest_v3" and the captcha id.
 func (g *GeetestV3) Captcha() (provider, id string) { return "geetest_v3", g.id }
@@ -455,5 +478,6 @@ var (
 	_ Fallback              = (*GeetestV3)(nil)
 	_ caddy.Module          = (*GeetestV3)(nil)
 	_ caddy.Provisioner     = (*GeetestV3)(nil)
+	_ caddy.CleanerUpper    = (*GeetestV3)(nil)
 	_ caddyfile.Unmarshaler = (*GeetestV3)(nil)
 )

@@ -24,6 +24,8 @@ var geetestV3 = verifiertest.Subject{
 		{Name: "bypass_endpoint", Value: "off", Other: "https://example.com/bypass_status.php", Role: verifiertest.RoleHealth},
 		{Name: "script", Other: "https://example.com/gt.js", Role: verifiertest.RoleBrowser},
 		{Name: "widget", Other: map[string]any{"mask": map[string]any{"outside": false}}, Role: verifiertest.RoleBrowser},
+		{Name: "proxy", Other: "http://alice:CANARY@127.0.0.1:9", Role: verifiertest.RoleVerdict},
+		{Name: "ca", Other: "testdata/ca.pem", Role: verifiertest.RoleVerdict},
 		{Name: "timeout", Other: "6s", Role: verifiertest.RoleTimeout},
 	},
 	Proof: geetestV3Proof("fa7025c83249ab263bc1f11f11ae21a5a7"),

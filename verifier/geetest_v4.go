@@ -48,12 +48,25 @@ type GeetestV4 struct {
 	// are errors. Default: none
 	Widget map[string]json.RawMessage `json:"widget,omitempty"`
 
+	// The proxy through which the provider is reached: a URL with the scheme
+	// `http`, `https` or `socks5`, and perhaps a user and password. It takes
+	// global placeholders. The proxies of the environment are never used.
+	// Default: none
+	Proxy string `json:"proxy,omitempty"`
+
+	// A file with the certificates, in PEM, of the authorities that the endpoint's
+	// certificate may come from, for private deployments. No others are trusted
+	// then. It is read when the config is loaded, and takes global placeholders.
+	// Default: the system's
+	CA string `json:"ca,omitempty"`
+
 	// How long the call to GeeTest may take in all. It must be positive.
 	// Default: `5s`
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	id, key     string
 	service     string
+	way         *way
 	validate    api
 	script      script
 	fingerprint [32]byte
@@ -107,13 +120,16 @@ func (g *GeetestV4) Provision(caddy.Context) error {
 	if g.script, err = newScript(g.Script, geetestV4Script); err != nil {
 		return err
 	}
+	if g.way, err = openWay(g.Proxy, g.CA); err != nil {
+		return err
+	}
 	g.service = endpoint.String()
 	// GeeTest recommends to have the id in the URL, where its logs show it.
 	at := under(endpoint, "validate")
 	at.RawQuery = url.Values{"captcha_id": {g.id}}.Encode()
-	g.validate = newAPI(http.MethodPost, at, formHeader, timeout)
-	g.fingerprint = fingerprint("geetest_v4", g.id, g.key, g.validate.url(), timeout.String())
-	g.CaptchaKey = ""
+	g.validate = newAPI(g.way, http.MethodPost, at, formHeader, timeout)
+	g.fingerprint = fingerprint("geetest_v4", g.id, g.key, g.validate.url(), timeout.String(), string(g.way.key[:]))
+	g.CaptchaKey, g.Proxy = "", ""
 	return nil
 }
 
@@ -125,6 +141,8 @@ func (g *GeetestV4) Provision(caddy.Context) error {
 //		endpoint    <url>      # https://gcaptcha4.geetest.com
 //		script      <url>      # https://static.geetest.com/v4/gt4.js
 //		widget      <name> <value>
+//		proxy       <url>      # none
+//		ca          <file>     # the system's authorities
 //		timeout     <duration> # 5s
 //	}
 func (g *GeetestV4) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -133,9 +151,14 @@ func (g *GeetestV4) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		{"captcha_key", "the key of the captcha_id", required, textTo(&g.CaptchaKey)},
 		{"endpoint", expectedURL, !required, serviceTo(&g.Endpoint)},
 		{"script", expectedScript, !required, scriptTo(&g.Script)},
+		{"proxy", expectedProxy, !required, proxyTo(&g.Proxy)},
+		{"ca", expectedCA, !required, textTo(&g.CA)},
 		{"timeout", expectedDuration, !required, durationTo(&g.Timeout)},
 	}, widgetOptions{&g.Widget, geetestV4Own})
 }
+
+// Cleanup ends the verifier's use of connections that it shares with others.
+func (g *GeetestV4) Cleanup() error { return g.way.close() }
 
 // Captcha returns "geetest_v4" and the captcha id.
 func (g *GeetestV4) Captcha() (provider, id string) { return "geetest_v4", g.id }
@@ -361,5 +384,6 @@ var (
 	_ Fallback              = (*GeetestV4)(nil)
 	_ caddy.Module          = (*GeetestV4)(nil)
 	_ caddy.Provisioner     = (*GeetestV4)(nil)
+	_ caddy.CleanerUpper    = (*GeetestV4)(nil)
 	_ caddyfile.Unmarshaler = (*GeetestV4)(nil)
 )

@@ -18,6 +18,8 @@ var geetestV4 = verifiertest.Subject{
 		{Name: "endpoint", Role: verifiertest.RoleService},
 		{Name: "script", Other: "https://example.com/gt4.js", Role: verifiertest.RoleBrowser},
 		{Name: "widget", Other: map[string]any{"mask": map[string]any{"outside": false}}, Role: verifiertest.RoleBrowser},
+		{Name: "proxy", Other: "http://alice:CANARY@127.0.0.1:9", Role: verifiertest.RoleVerdict},
+		{Name: "ca", Other: "testdata/ca.pem", Role: verifiertest.RoleVerdict},
 		{Name: "timeout", Other: "6s", Role: verifiertest.RoleTimeout},
 	},
 	Proof: geetestV4Proof("4dc3cfc2cdff448cad8d13107198d473"),

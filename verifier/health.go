@@ -61,12 +61,14 @@ func (e serviceError) Error() string { return e.says }
 func healthOf(v Verdict) Health {
 	var status statusError
 	var service serviceError
+	var proxy proxyError
 	switch {
 	case v.Result == Overloaded:
 		return HealthUnknown
 	case v.Result != Unknown:
 		return HealthGood
-	case errors.As(v.Err, &status) && status < http.StatusInternalServerError:
+	case errors.As(v.Err, &status) && status < http.StatusInternalServerError,
+		errors.As(v.Err, &proxy) && proxy < http.StatusInternalServerError:
 		return HealthUnknown
 	case errors.As(v.Err, &service) && !service.down:
 		return HealthGood

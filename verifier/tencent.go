@@ -87,6 +87,18 @@ type Tencent struct {
 	// it would refuse everybody. Default: the Score is not looked at
 	MaxScore *int `json:"max_score,omitempty"`
 
+	// The proxy through which the provider is reached: a URL with the scheme
+	// `http`, `https` or `socks5`, and perhaps a user and password. It takes
+	// global placeholders. The proxies of the environment are never used.
+	// Default: none
+	Proxy string `json:"proxy,omitempty"`
+
+	// A file with the certificates, in PEM, of the authorities that the endpoint's
+	// certificate may come from, for private deployments. No others are trusted
+	// then. It is read when the config is loaded, and takes global placeholders.
+	// Default: the system's
+	CA string `json:"ca,omitempty"`
+
 	// How long the call to Tencent may take in all. It must be positive.
 	// Default: `5s`
 	Timeout caddy.Duration `json:"timeout,omitempty"`
@@ -95,6 +107,7 @@ type Tencent struct {
 	appSecret   string
 	signer      *tc3
 	service     string
+	way         *way
 	describe    api
 	script      script
 	appIDCipher *appIDCipher // nil: off
@@ -180,12 +193,15 @@ func (t *Tencent) Provision(caddy.Context) error {
 		}
 		maxScore = strconv.Itoa(*t.MaxScore)
 	}
+	if t.way, err = openWay(t.Proxy, t.CA); err != nil {
+		return err
+	}
 	t.service = endpoint.String()
-	t.describe = newAPI(http.MethodPost, endpoint, tencentHeader, timeout)
+	t.describe = newAPI(t.way, http.MethodPost, endpoint, tencentHeader, timeout)
 	t.now = time.Now
 	t.fingerprint = fingerprint("tencent", t.Site, strconv.FormatUint(t.appID, 10), t.appSecret,
-		t.signer.secretID, t.signer.secretKey, t.describe.url(), maxScore, timeout.String())
-	t.AppSecretKey, t.SecretID, t.SecretKey = "", "", ""
+		t.signer.secretID, t.signer.secretKey, t.describe.url(), maxScore, timeout.String(), string(t.way.key[:]))
+	t.AppSecretKey, t.SecretID, t.SecretKey, t.Proxy = "", "", "", ""
 	return nil
 }
 
@@ -209,6 +225,8 @@ func checkScore(score int) error {
 //		widget      <name> <value>
 //		encrypt_app_id cbc|gcm [<ttl>] # off; ttl 24h
 //		max_score      <0-100>         # unset: Score is not looked at
+//		proxy          <url>           # none
+//		ca             <file>          # the system's authorities
 //		timeout        <duration>      # 5s
 //	}
 func (t *Tencent) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -222,6 +240,8 @@ func (t *Tencent) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		{"script", expectedScript, !required, scriptTo(&t.Script)},
 		{"encrypt_app_id", "cbc or gcm, and perhaps a duration from 1s to 24h", !required, append(choiceTo(&t.EncryptAppID, appIDCipherModes), ttlTo(&t.EncryptAppIDTTL)...)},
 		{"max_score", "a number from 0 to 100", !required, scoreTo(&t.MaxScore)},
+		{"proxy", expectedProxy, !required, proxyTo(&t.Proxy)},
+		{"ca", expectedCA, !required, textTo(&t.CA)},
 		{"timeout", expectedDuration, !required, durationTo(&t.Timeout)},
 	}, widgetOptions{&t.Widget, tencentOwn})
 }
@@ -241,6 +261,9 @@ func scoreTo(to **int) setters {
 		return err == nil && checkScore(score) == nil
 	}}
 }
+
+// Cleanup ends the verifier's use of connections that it shares with others.
+func (t *Tencent) Cleanup() error { return t.way.close() }
 
 // Captcha returns "tencent" and the CaptchaAppId.
 func (t *Tencent) Captcha() (provider, id string) {
@@ -456,5 +479,6 @@ var (
 	_ Fallback              = (*Tencent)(nil)
 	_ caddy.Module          = (*Tencent)(nil)
 	_ caddy.Provisioner     = (*Tencent)(nil)
+	_ caddy.CleanerUpper    = (*Tencent)(nil)
 	_ caddyfile.Unmarshaler = (*Tencent)(nil)
 )

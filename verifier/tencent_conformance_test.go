@@ -58,6 +58,8 @@ func tencent(maxScore any) verifiertest.Subject {
 			{Name: "encrypt_app_id", Value: "cbc", Other: "gcm", Role: verifiertest.RoleBrowser},
 			{Name: "encrypt_app_id_ttl", Other: "1h", Role: verifiertest.RoleBrowser},
 			{Name: "max_score", Value: maxScore, Other: 51, Role: verifiertest.RoleVerdict},
+			{Name: "proxy", Other: "http://alice:CANARY@127.0.0.1:9", Role: verifiertest.RoleVerdict},
+			{Name: "ca", Other: "testdata/ca.pem", Role: verifiertest.RoleVerdict},
 			{Name: "timeout", Other: "6s", Role: verifiertest.RoleTimeout},
 		},
 		Proof: tencentProof("tr03EXAMPLE_TICKET-0123456789ABCDEFGH*"),
