@@ -23,6 +23,7 @@ func site(g *harness.Gate, more ...string) string {
 		fmt.Fprintf(&text, "captcha /deny/%s* deny-%[1]s {\n%s}\n", provider, verifier)
 		fmt.Fprintf(&text, "captcha /allow/%s* allow-%[1]s {\n%sclearance 30m\non_outage allow\n%s\n}\n", provider, verifier, strings.Join(more, "\n"))
 	}
+	fmt.Fprintf(&text, "captcha /rare* rare {\n%son_outage allow\noutage_rate 2 4\n}\n", g.Verifier(harness.GeeTestV4))
 	return text.String() + g.Proxy()
 }
 
@@ -126,6 +127,7 @@ func (v visitor) await(down bool) {
 func TestAnOutage(t *testing.T) {
 	g := harness.NewGate(t)
 	v := visitor{g}
+	g.Global = "servers {\ntrusted_proxies static 127.0.0.1/32\ntrusted_proxies_strict\n}\n"
 	g.Run(site(g, "outage_rate 1000 100000"))
 
 	// Up: what only an outage opens is closed, and costs no call.
@@ -213,6 +215,8 @@ func TestAnOutage(t *testing.T) {
 	v.refused("another host's challenge", v.sendTo("other.example", "/allow/geetest_v3", v.disaster(harness.GeeTestV3)), "rejected", "offline")
 	v.refused("another app's ticket", v.send("/allow/tencent", url.Values{"ticket": {fmt.Sprintf("trerror_1001_1234567_%d", time.Now().Unix())}, "randstr": {"@x"}}), "rejected", "offline")
 
+	v.passesRarely()
+
 	// An outage is remembered through a reload.
 	g.Run(site(g, "outage_rate 1000 1000"))
 	for _, provider := range harness.Providers {
@@ -232,6 +236,23 @@ func TestAnOutage(t *testing.T) {
 			t.Errorf("%s: the challenge afterwards is %v", provider, members)
 		}
 	}
+}
+
+// passesRarely checks outage_rate 2 4: two a minute of each client, four of all.
+// What is refused for that is as unused as before.
+func (v visitor) passesRarely() {
+	v.T.Helper()
+	from := func(client string, proof url.Values) harness.Answer {
+		return v.send("/rare", proof, "X-Forwarded-For", client)
+	}
+	spare := v.Proof(harness.GeeTestV4)
+	v.passes("the first", from("198.51.100.1", v.Proof(harness.GeeTestV4)))
+	v.passes("the second", from("198.51.100.1", v.Proof(harness.GeeTestV4)))
+	v.refused("the third of a client", from("198.51.100.1", spare), "overloaded", "outage_rate")
+	v.passes("the same of another client", from("203.0.113.9", spare))
+	v.refused("that once more", from("203.0.113.9", spare), "replayed", "claimed")
+	v.passes("the fourth of all", from("203.0.113.9", v.Proof(harness.GeeTestV4)))
+	v.refused("the fifth of all", from("2001:db8::1", v.Proof(harness.GeeTestV4)), "overloaded", "outage_rate")
 }
 
 func (v visitor) sendTo(host, path string, proof url.Values) harness.Answer {

@@ -86,8 +86,8 @@ type Gate struct {
 	atVerify  intake
 	issuer    *clearance.Issuer // nil without clearances
 	outage    outage
-	visits    *limit.Limiter    // of challenges and pages
-	questions *limit.Limiter    // of what a submission will need
+	visits    *limit.Limiter // of challenges and pages
+	questions *limit.Limiter // of what a submission will need
 
 	protected []*request.Matchers // of the policy's handlers
 	foresees  atomic.Bool

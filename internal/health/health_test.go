@@ -183,3 +183,30 @@ func TestSharedByConfigs(t *testing.T) {
 		unrelated.Close()
 	})
 }
+
+// A provider that flaps faster than it takes to find it down is up all the
+// time, and one that is down stays so while it flaps.
+func TestAFlappingProvider(t *testing.T) {
+	for _, period := range []time.Duration{time.Second, 3 * time.Second, 4 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &provider{id: "flaps"}
+			changes := 0
+			w := New(p, func(bool) { changes++ })
+			defer w.Close()
+			flap := func() {
+				for i := range 500 {
+					p.is([]verifier.Health{verifier.HealthFailed, verifier.HealthGood}[i%2])
+					if i%2 == 0 {
+						w.Suspect()
+					}
+					time.Sleep(period)
+				}
+				synctest.Wait()
+			}
+			flap()
+			if w.Down() || changes != 0 {
+				t.Errorf("flapping every %v: down %t after %d changes", period, w.Down(), changes)
+			}
+		})
+	}
+}
