@@ -20,8 +20,12 @@ func site(g *harness.Gate, more ...string) string {
 	var text strings.Builder
 	for _, provider := range harness.Providers {
 		verifier := g.Verifier(provider, bypass(g, provider)...)
+		clearance := "clearance 30m"
+		if provider == harness.Tencent { // as those of an outage are
+			clearance += " {\nmax_uses 1\n}"
+		}
 		fmt.Fprintf(&text, "captcha /deny/%s* deny-%[1]s {\n%s}\n", provider, verifier)
-		fmt.Fprintf(&text, "captcha /allow/%s* allow-%[1]s {\n%sclearance 30m\non_outage allow\n%s\n}\n", provider, verifier, strings.Join(more, "\n"))
+		fmt.Fprintf(&text, "captcha /allow/%s* allow-%[1]s {\n%s%s\non_outage allow\n%s\n}\n", provider, verifier, clearance, strings.Join(more, "\n"))
 	}
 	fmt.Fprintf(&text, "captcha /rare* rare {\n%son_outage allow\noutage_rate 2 4\n}\n", g.Verifier(harness.GeeTestV4))
 	return text.String() + g.Proxy()
@@ -39,15 +43,29 @@ type visitor struct{ *harness.Gate }
 
 func (v visitor) send(path string, proof url.Values, header ...string) harness.Answer {
 	v.T.Helper()
+	return v.sendTo(host, path, proof, header...)
+}
+
+// host is the site's, whatever port it has after a reload.
+const host = "site.example"
+
+func (v visitor) sendTo(host, path string, proof url.Values, header ...string) harness.Answer {
+	v.T.Helper()
 	request := harness.NewRequest(v.T, "GET", v.URL+path, "", header...)
 	harness.SetHeaders(request.Header, proof)
+	return v.ask(host, request)
+}
+
+func (v visitor) ask(host string, request *http.Request) harness.Answer {
+	v.T.Helper()
+	request.Host = host
 	return harness.Send(v.T, request)
 }
 
 // verify has the proof verified, and returns the cookie of the clearance.
 func (v visitor) verify(provider string, proof url.Values) (answer harness.Answer, cookie string) {
 	v.T.Helper()
-	answer = harness.Send(v.T, harness.NewRequest(v.T, "POST", v.URL+"/.captcha/allow-"+provider+"/verify", proof.Encode(),
+	answer = v.ask(host, harness.NewRequest(v.T, "POST", v.URL+"/.captcha/allow-"+provider+"/verify", proof.Encode(),
 		"Content-Type", harness.FormType, "Sec-Fetch-Site", "same-origin"))
 	for _, c := range answer.Cookies() {
 		if strings.HasPrefix(c.Name, "captcha-") {
@@ -60,7 +78,7 @@ func (v visitor) verify(provider string, proof url.Values) (answer harness.Answe
 // challenge is what the page gets.
 func (v visitor) challenge(policy string) (answer harness.Answer, members map[string]any) {
 	v.T.Helper()
-	answer = harness.Send(v.T, harness.NewRequest(v.T, "GET", v.URL+"/.captcha/"+policy+"/challenge", "", "Sec-Fetch-Site", "same-origin"))
+	answer = v.ask(host, harness.NewRequest(v.T, "GET", v.URL+"/.captcha/"+policy+"/challenge", "", "Sec-Fetch-Site", "same-origin"))
 	return answer, answer.Problem(v.T)
 }
 
@@ -253,12 +271,4 @@ func (v visitor) passesRarely() {
 	v.refused("that once more", from("203.0.113.9", spare), "replayed", "claimed")
 	v.passes("the fourth of all", from("203.0.113.9", v.Proof(harness.GeeTestV4)))
 	v.refused("the fifth of all", from("2001:db8::1", v.Proof(harness.GeeTestV4)), "overloaded", "outage_rate")
-}
-
-func (v visitor) sendTo(host, path string, proof url.Values) harness.Answer {
-	v.T.Helper()
-	request := harness.NewRequest(v.T, "GET", v.URL+path, "")
-	request.Host = host
-	harness.SetHeaders(request.Header, proof)
-	return harness.Send(v.T, request)
 }

@@ -71,3 +71,12 @@ func TestOutageShare(t *testing.T) {
 		t.Errorf("a store without a bound counts as %d", size)
 	}
 }
+
+// TestUnjudgedProofWhenUpAgain: one that was let pass, and waited for somebody
+// to use it, is good for nothing when the provider is up again.
+func TestUnjudgedProofWhenUpAgain(t *testing.T) {
+	g := new(Gate)
+	if d := g.judgeFinding(finding{unjudged: admitted}); d.Outcome != Rejected {
+		t.Errorf("it is %v", d)
+	}
+}

@@ -184,8 +184,8 @@ func TestSharedByConfigs(t *testing.T) {
 	})
 }
 
-// A provider that flaps faster than it takes to find it down is up all the
-// time, and one that is down stays so while it flaps.
+// The gate does not follow a provider that flaps. Three probes may all meet it
+// at a bad moment, and then it is down for a while.
 func TestAFlappingProvider(t *testing.T) {
 	for _, period := range []time.Duration{time.Second, 3 * time.Second, 4 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -204,8 +204,8 @@ func TestAFlappingProvider(t *testing.T) {
 				synctest.Wait()
 			}
 			flap()
-			if w.Down() || changes != 0 {
-				t.Errorf("flapping every %v: down %t after %d changes", period, w.Down(), changes)
+			if most := int(500 * period / (20 * time.Second)); changes > most {
+				t.Errorf("flapping every %v: %d changes, want at most %d", period, changes, most)
 			}
 		})
 	}
