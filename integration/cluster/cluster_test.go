@@ -1,0 +1,507 @@
+// Package cluster runs three Caddys on one Redis under load, breaks them and
+// what is between them by a schedule, and checks what clients and the
+// application saw: that no proof was used twice, and that claims are
+// linearizable as long as Redis loses nothing that it has acknowledged.
+//
+// The variables CLUSTER_PROOFS and CLUSTER_SEED set how many proofs there are
+// and the schedule.
+package cluster
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/caddycaptcha/caddycaptcha/integration/harness"
+	"github.com/caddycaptcha/caddycaptcha/internal/testenv"
+)
+
+const (
+	nodes   = 3
+	workers = 24
+)
+
+// process is a program that a test kills, stops and starts again.
+type process struct {
+	t    *testing.T
+	args []string
+	env  []string
+	mu   sync.Mutex
+	cmd  *exec.Cmd
+}
+
+func (p *process) start() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cmd = exec.Command(p.args[0], p.args[1:]...) //nolint:gosec,noctx // ours
+	p.cmd.Env = append(os.Environ(), p.env...)
+	if err := p.cmd.Start(); err != nil {
+		p.t.Error(err)
+	}
+}
+
+func (p *process) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd != nil && p.cmd.Process != nil {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+	}
+	p.cmd = nil
+}
+
+// stall stops the process for a while.
+func (p *process) stall(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
+	time.Sleep(d)
+	_ = p.cmd.Process.Signal(syscall.SIGCONT)
+}
+
+// line is what is between a node and Redis: a proxy that breaks.
+type line struct {
+	net.Listener
+	to    string
+	mode  atomic.Int32
+	delay atomic.Int64
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+}
+
+// What a line does.
+const (
+	carries int32 = iota
+	loses         // commands arrive and answers do not: the connection is cut in between
+	cut           // nothing goes
+)
+
+func newLine(t *testing.T, to string) *line {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &line{Listener: listener, to: to, conns: make(map[net.Conn]bool)}
+	t.Cleanup(func() {
+		listener.Close()
+		l.breaks(cut)
+	})
+	go func() {
+		for {
+			here, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			there, err := net.Dial("tcp", to)
+			if err != nil || l.mode.Load() == cut {
+				here.Close()
+				if err == nil {
+					there.Close()
+				}
+				continue
+			}
+			l.mu.Lock()
+			l.conns[here], l.conns[there] = true, true
+			l.mu.Unlock()
+			go l.carry(there, here, false)
+			go l.carry(here, there, true)
+		}
+	}()
+	return l
+}
+
+func (l *line) carry(to, from net.Conn, answers bool) {
+	defer func() {
+		to.Close()
+		from.Close()
+		l.mu.Lock()
+		delete(l.conns, from)
+		l.mu.Unlock()
+	}()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil || l.mode.Load() == cut || answers && l.mode.Load() == loses {
+			return
+		}
+		time.Sleep(time.Duration(l.delay.Load()))
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func (l *line) breaks(mode int32) {
+	l.mode.Store(mode)
+	if mode != cut {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for conn := range l.conns {
+		conn.Close()
+	}
+}
+
+// cluster is everything there is.
+type cluster struct {
+	t       *testing.T
+	dir     string
+	started time.Time
+	seed    uint64
+
+	history
+	app, provider *httptest.Server
+	redis         *process
+	nodes         [nodes]*process
+	lines         [nodes]*line
+	addresses     [nodes]string
+	admins        [nodes]string
+	reloads       int
+	attempts      atomic.Int64
+	proofs        atomic.Int64
+}
+
+func (c *cluster) now() time.Duration { return time.Since(c.started) }
+
+// The header by which the application knows an attempt.
+const attemptHeader = "X-Attempt"
+
+const made = "made-up-proof-" // begins the lot_number of one that the provider rejects
+
+func (c *cluster) serve() {
+	c.app = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		number, err := strconv.Atoi(r.Header.Get(attemptHeader))
+		if err != nil {
+			number = -1
+		}
+		c.forward(number, c.now())
+		w.WriteHeader(http.StatusOK)
+	}))
+	c.t.Cleanup(c.app.Close)
+	// It vouches for a proof as often as it is asked, so that the gate alone
+	// sees to single use.
+	c.provider = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		lot := r.FormValue("lot_number")
+		if strings.HasPrefix(lot, made) {
+			_, _ = io.WriteString(w, `{"status":"success","result":"fail","reason":"pass_token error"}`)
+			return
+		}
+		fmt.Fprintf(w, `{"status":"success","result":"success","reason":"","captcha_args":{"lot_number":%q}}`, lot)
+	}))
+	c.t.Cleanup(c.provider.Close)
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// config is a node's. Each differs a little from the last.
+func (c *cluster) config(node int) string {
+	c.t.Helper()
+	c.reloads++
+	json, err := harness.Adapt(fmt.Sprintf(`{
+	admin %s
+	persist_config off
+	auto_https off
+	default_bind 127.0.0.1
+	grace_period 1s
+	storage file_system %s
+	log {
+		output file %s
+		level ERROR
+	}
+	captcha {
+		replay_cache redis {
+			address %s
+			timeout 500ms
+		}
+		key a-key-that-all-nodes-have
+	}
+}
+http://%s {
+	captcha /login* {
+		verifier geetest_v4 {
+			captcha_id 647f5ed2ed8acb4be36784e01556bb71
+			captcha_key b09a7aafbfd83f73b35a9b530d0337bf
+			endpoint %s
+		}
+		max_failures %d
+		max_concurrent_verifications 4000 1000
+	}
+	reverse_proxy %s
+}
+`, c.admins[node], filepath.Join(c.dir, "storage"), filepath.Join(c.dir, fmt.Sprintf("node%d.log", node)), c.lines[node].Addr(), c.addresses[node],
+		c.provider.URL, 1_000_000+c.reloads, c.app.Listener.Addr()))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return json
+}
+
+func (c *cluster) start() {
+	t := c.t
+	server := testenv.Need(t, "redis-server")
+	address := freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	data := filepath.Join(c.dir, "redis")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// What it has acknowledged it keeps, even if it is killed.
+	c.redis = &process{t: t, args: []string{server, "--port", port, "--bind", "127.0.0.1", "--dir", data, "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--logfile", filepath.Join(c.dir, "redis.log")}}
+	c.redis.start()
+	t.Cleanup(c.redis.kill)
+	caddy := filepath.Join(c.dir, "caddy")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", caddy, "../../cmd/caddy") //nolint:gosec // ours
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, output)
+	}
+	for node := range nodes {
+		c.lines[node] = newLine(t, address)
+		c.addresses[node], c.admins[node] = freeAddress(t), freeAddress(t)
+		file := filepath.Join(c.dir, fmt.Sprintf("node%d.json", node))
+		if err := os.WriteFile(file, []byte(c.config(node)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.nodes[node] = &process{t: t, args: []string{caddy, "run", "--config", file}, env: []string{"HOME=" + c.dir}}
+		c.nodes[node].start()
+		t.Cleanup(c.nodes[node].kill)
+	}
+	for node := range nodes {
+		c.awaitNode(node)
+	}
+}
+
+// awaitNode waits until a node answers.
+func (c *cluster) awaitNode(node int) {
+	harness.Await(c.t, fmt.Sprintf("node %d", node), func() bool {
+		answer, err := http.Get("http://" + c.addresses[node] + "/.captcha/default/none") // which the gate answers
+		if err == nil {
+			answer.Body.Close()
+		}
+		return err == nil
+	})
+}
+
+// reload gives a node another config, a good one or one that it rejects.
+func (c *cluster) reload(node int, good bool) {
+	config := c.config(node)
+	if !good {
+		config = strings.Replace(config, `"provider":"geetest_v4"`, `"provider":"geetest_v5"`, 1)
+	}
+	answer, err := http.Post("http://"+c.admins[node]+"/load", "application/json", strings.NewReader(config))
+	if err != nil {
+		return // it may be dead
+	}
+	defer answer.Body.Close()
+	if text, _ := io.ReadAll(answer.Body); (answer.StatusCode == http.StatusOK) != good {
+		c.t.Errorf("a reload of a config that is good: %t, was answered with %d %s", good, answer.StatusCode, text)
+	}
+}
+
+// faults are what happens to a cluster. Each ends by itself.
+var faults = map[string]func(c *cluster, node int, d time.Duration){
+	"a node is killed": func(c *cluster, node int, d time.Duration) {
+		c.nodes[node].kill()
+		time.Sleep(d / 2)
+		c.nodes[node].start()
+		c.awaitNode(node)
+	},
+	"a node stalls": func(c *cluster, node int, d time.Duration) { c.nodes[node].stall(d) },
+	"Redis is killed": func(c *cluster, _ int, d time.Duration) {
+		c.redis.kill()
+		time.Sleep(d / 2)
+		c.redis.start()
+	},
+	"Redis stalls":      func(c *cluster, _ int, d time.Duration) { c.redis.stall(d) },
+	"answers get lost":  func(c *cluster, node int, d time.Duration) { c.broken(node, loses, d) },
+	"a node is cut off": func(c *cluster, node int, d time.Duration) { c.broken(node, cut, d) },
+	"a line is slow": func(c *cluster, node int, d time.Duration) {
+		c.lines[node].delay.Store(int64(d / 4))
+		time.Sleep(d)
+		c.lines[node].delay.Store(0)
+	},
+	"a reload":          func(c *cluster, node int, _ time.Duration) { c.reload(node, true) },
+	"a rejected reload": func(c *cluster, node int, _ time.Duration) { c.reload(node, false) },
+}
+
+func (c *cluster) broken(node int, mode int32, d time.Duration) {
+	c.lines[node].breaks(mode)
+	time.Sleep(d)
+	c.lines[node].breaks(carries)
+}
+
+// breakUntil lets faults happen, all kinds in a random order and then again, until
+// done is closed and each has happened.
+func (c *cluster) breakUntil(done <-chan struct{}) map[string]int {
+	random := rand.New(rand.NewPCG(c.seed, 2)) //nolint:gosec // a test
+	happened := make(map[string]int)
+	names := slices.Sorted(maps.Keys(faults))
+	for round := 0; ; round++ {
+		random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+		for _, name := range names {
+			select {
+			case <-done:
+				if round > 0 {
+					return happened
+				}
+			default:
+			}
+			faults[name](c, random.IntN(nodes), 100*time.Millisecond+time.Duration(random.Int64N(int64(900*time.Millisecond))))
+			happened[name]++
+			time.Sleep(time.Duration(random.Int64N(int64(300 * time.Millisecond))))
+		}
+	}
+}
+
+// proofOf is a proof as GeeTest's widget makes it. One below zero is made up.
+func proofOf(proof int) url.Values {
+	lot := fmt.Sprintf("%032d", proof)
+	if proof < 0 {
+		lot = made + fmt.Sprintf("%020d", -proof)
+	}
+	return url.Values{
+		"lot_number": {lot}, "captcha_output": {"output"}, "pass_token": {strings.Repeat("0", 64)},
+		"gen_time": {strconv.FormatInt(time.Now().Unix(), 10)},
+	}
+}
+
+// try sends a request with the proof to a node.
+func (c *cluster) try(client *http.Client, proof, node int) {
+	a := attempt{proof: proof, number: int(c.attempts.Add(1)), call: c.now(), outcome: unknown}
+	request := harness.NewRequest(c.t, "POST", "http://"+c.addresses[node]+"/login", "", attemptHeader, strconv.Itoa(a.number))
+	harness.SetHeaders(request.Header, proofOf(proof))
+	answer, err := client.Do(request)
+	a.end = c.now()
+	if err == nil {
+		text, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		a.outcome = outcomeOf(answer, text)
+		if a.outcome == "" {
+			c.t.Errorf("proof %d at node %d: %d %s", proof, node, answer.StatusCode, text)
+		}
+	}
+	c.ended(a)
+}
+
+// outcomeOf reads an answer; empty is one that must not be.
+func outcomeOf(answer *http.Response, text []byte) outcome {
+	var problem struct{ Outcome, Reason string }
+	_ = json.Unmarshal(text, &problem) // there may be none
+	switch {
+	case answer.StatusCode == http.StatusOK:
+		return passed
+	case problem.Outcome == "replayed" && problem.Reason == "claimed":
+		return spent
+	case answer.StatusCode >= 500, problem.Outcome == "rejected": // of made-up ones only, which have no claim
+		return unknown
+	}
+	return ""
+}
+
+// load spends proofs until there were enough: each is tried by several clients
+// at once at nodes of their choice, and some of them later once more.
+func (c *cluster) load(enough int) {
+	var all sync.WaitGroup
+	for worker := range workers {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(c.seed, uint64(100+worker))) //nolint:gosec // a test
+			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}, Timeout: 10 * time.Second}
+			defer client.CloseIdleConnections()
+			var later []int
+			for {
+				proof := int(c.proofs.Add(1))
+				if proof > enough {
+					break
+				}
+				var together sync.WaitGroup
+				for range 1 + random.IntN(3) {
+					node := random.IntN(nodes)
+					together.Go(func() { c.try(client, proof, node) })
+				}
+				together.Wait()
+				switch x := random.IntN(20); {
+				case x < 6:
+					later = append(later, proof)
+				case x == 6:
+					c.try(client, -proof, random.IntN(nodes))
+				}
+				if len(later) > 50 {
+					c.try(client, later[0], random.IntN(nodes))
+					later = later[1:]
+				}
+			}
+			for _, proof := range later {
+				c.try(client, proof, random.IntN(nodes))
+			}
+		})
+	}
+	all.Wait()
+}
+
+func setting(name string, otherwise uint64) uint64 {
+	if value, err := strconv.ParseUint(os.Getenv(name), 10, 64); err == nil {
+		return value
+	}
+	return otherwise
+}
+
+// TestCluster: whatever breaks, no proof is used twice.
+func TestCluster(t *testing.T) {
+	c := &cluster{t: t, dir: t.TempDir(), started: time.Now(), seed: setting("CLUSTER_SEED", uint64(time.Now().UnixNano()))}
+	c.forwards = make(map[int][]time.Duration)
+	proofs := int(setting("CLUSTER_PROOFS", 10_000)) //nolint:gosec // a number of proofs
+	t.Logf("%d proofs, CLUSTER_SEED=%d", proofs, c.seed)
+	c.serve()
+	c.start()
+
+	done := make(chan struct{})
+	happened := make(chan map[string]int)
+	go func() { happened <- c.breakUntil(done) }()
+	c.load(proofs)
+	close(done)
+	for name, n := range <-happened {
+		t.Logf("%3d times %s", n, name)
+	}
+	problems, used := c.check()
+	for i, problem := range problems {
+		if i < 20 {
+			t.Error(problem)
+		}
+	}
+	counts := make(map[outcome]int)
+	for _, a := range c.history.attempts {
+		counts[a.outcome]++
+	}
+	t.Logf("%d attempts in %v: %v; %d proofs used", len(c.history.attempts), c.now().Round(time.Second), counts, used)
+	if used < proofs/2 || counts[spent] < proofs/4 || counts[unknown] == 0 {
+		t.Errorf("the faults left too little of the load, or none happened")
+	}
+}
