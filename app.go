@@ -253,7 +253,7 @@ func (*App) Stop() error { return nil }
 
 // Cleanup ends what the gates share with those of other configs.
 func (a *App) Cleanup() error {
-	var errs []error
+	errs := make([]error, 0, len(a.closing))
 	for _, closeGate := range a.closing {
 		errs = append(errs, closeGate())
 	}

@@ -108,7 +108,7 @@ var (
 
 const (
 	geetestV3Service = "https://api.geetest.com"
-	geetestV3Bypass  = "https://bypass.geetest.com/v1/bypass_status.php"
+	geetestV3Bypass  = "https://bypass.geetest.com/v1/bypass_status.php" //nolint:gosec // no credential
 	geetestV3Script  = "https://static.geetest.com/static/tools/gt.js"
 
 	bypassOff = "off"

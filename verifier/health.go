@@ -76,16 +76,18 @@ func healthOf(v Verdict) Health {
 	return HealthFailed
 }
 
-// worst is what several answers to one probe say together.
-func worst(of ...Health) (health Health) {
+// worst is what the answers to one probe say together. One failed answer
+// outweighs all others.
+func worst(of ...Health) Health {
+	health := HealthGood
 	for _, h := range of {
-		switch {
-		case h == HealthFailed:
+		switch h {
+		case HealthFailed:
 			return HealthFailed
-		case h == HealthUnknown:
-			return HealthUnknown
+		case HealthUnknown:
+			health = HealthUnknown
+		case HealthGood:
 		}
-		health = h
 	}
 	return health
 }

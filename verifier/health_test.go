@@ -42,6 +42,7 @@ func probed(t *testing.T, timeout time.Duration) (*simulator.Simulator, map[stri
 
 // TestProbe: what each provider's answers say of it, and its silence.
 func TestProbe(t *testing.T) {
+	t.Parallel()
 	const v4Error = `{"status":"error","code":"%s","msg":"x"}`
 	tencentError := func(code string) string {
 		return fmt.Sprintf(`{"Response":{"Error":{"Code":%q,"Message":"x"},"RequestId":"r"}}`, code)

@@ -17,8 +17,16 @@ func TestTally(t *testing.T) {
 		after time.Duration
 		want  bool
 	}{
-		{0, true}, {time.Second, true}, {2 * time.Second, true}, {3 * time.Second, false},
-		{59 * time.Second, false}, {time.Minute, true}, {time.Minute, false}, {62 * time.Second, true}, {62 * time.Second, true}, {62 * time.Second, false},
+		{0, true},
+		{time.Second, true},
+		{2 * time.Second, true},
+		{3 * time.Second, false},
+		{59 * time.Second, false},
+		{time.Minute, true},
+		{time.Minute, false},
+		{62 * time.Second, true},
+		{62 * time.Second, true},
+		{62 * time.Second, false},
 		{10 * time.Minute, true},
 	} {
 		if got := take(step.after); got != step.want {

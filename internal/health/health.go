@@ -109,7 +109,7 @@ func (m *monitor) Destruct() error {
 // schedule sees to it that the next probe comes when it is due. Nodes must not
 // probe in step.
 func (m *monitor) schedule() {
-	at, due := m.state.next(rand.N(time.Second))
+	at, due := m.state.next(rand.N(time.Second)) //nolint:gosec // no secret
 	if !due || m.timer != nil || m.ctx.Err() != nil {
 		return
 	}

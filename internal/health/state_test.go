@@ -32,9 +32,10 @@ func spec(history []event) (down, suspected bool) {
 			// Two good ones, with no failed one between them.
 			good := 0
 			for _, s := range series {
-				if s.what == "good" {
+				switch s.what {
+				case "good":
 					good++
-				} else if s.what == "failed" {
+				case "failed":
 					good = 0
 				}
 			}
