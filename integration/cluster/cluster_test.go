@@ -180,7 +180,11 @@ type cluster struct {
 	reloads       int
 	attempts      atomic.Int64
 	proofs        atomic.Int64
+	slow          chan struct{} // a request to slowPath has come, and may go
 }
+
+// slowPath is where the application takes its time.
+const slowPath = "/login/slow"
 
 func (c *cluster) now() time.Duration { return time.Since(c.started) }
 
@@ -196,6 +200,10 @@ func (c *cluster) serve() {
 			number = -1
 		}
 		c.forward(number, c.now())
+		if r.URL.Path == slowPath {
+			c.slow <- struct{}{}
+			<-c.slow
+		}
 		w.WriteHeader(http.StatusOK)
 	}))
 	c.t.Cleanup(c.app.Close)
@@ -231,7 +239,7 @@ func (c *cluster) config(node int) string {
 	persist_config off
 	auto_https off
 	default_bind 127.0.0.1
-	grace_period 1s
+	grace_period 10s
 	storage file_system %s
 	log {
 		output file %s
@@ -254,6 +262,9 @@ http://%s {
 		}
 		max_failures %d
 		max_concurrent_verifications 4000 1000
+		clearance 30m {
+			max_uses 2
+		}
 	}
 	reverse_proxy %s
 }
