@@ -18,7 +18,7 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/bench/asking"
 )
 
-const usage = "usage: bench run [-caddy FILE] [-limit FILE] [-rounds N] [-requests N] [-connections N] | app | provider | sidecar default|tuned"
+const usage = "usage: bench run [-caddy FILE] [-limit FILE] [-redis FILE] [-rounds N] [-requests N] [-connections N] | app | provider | sidecar default|tuned"
 
 func main() {
 	if err := command(os.Args[1:]); err != nil {
@@ -71,6 +71,7 @@ func runCommand(args []string) error {
 	flags := flag.NewFlagSet("bench run", flag.ExitOnError)
 	flags.StringVar(&o.caddy, "caddy", "caddy", "Caddy with the captcha module")
 	flags.StringVar(&o.limit, "limit", "limit", "Caddy with the directive of limit/")
+	flags.StringVar(&o.redis, "redis", "redis-server", "Redis server")
 	flags.IntVar(&o.rounds, "rounds", 7, "rounds; each measures every set-up once")
 	flags.IntVar(&o.requests, "requests", 20000, "requests per set-up and round")
 	flags.IntVar(&o.connections, "connections", 32, "keep-alive connections of the load generator")

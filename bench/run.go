@@ -14,7 +14,7 @@ import (
 )
 
 type options struct {
-	caddy, limit                  string
+	caddy, limit, redis           string
 	rounds, requests, connections int
 }
 
@@ -23,9 +23,10 @@ type setup struct {
 	name     string
 	address  string
 	load     load
-	verifies bool  // asks the provider about each request
-	pids     []int // of its own processes: Caddy, and a sidecar where there is one
-	flood    load  // that is under way meanwhile, if it has connections
+	verifies bool   // asks the provider about each request
+	pids     []int  // of its own processes: Caddy, and a sidecar where there is one
+	flood    load   // that is under way meanwhile, if it has connections
+	redis    string // where its replay cache is, if that is Redis
 }
 
 // result is what one round measured of a set-up.
@@ -50,6 +51,8 @@ const (
 	elsewhere
 	unmatchedFlooded
 	elsewhereFlooded
+	many
+	manyStored
 )
 
 // run starts all servers, measures the set-ups in turn and prints the results.
@@ -109,6 +112,11 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	fmt.Printf("%d CPUs, %d connections, medians of %d rounds of %d requests\n\n", runtime.NumCPU(), o.connections, o.rounds, o.requests)
 	printTable(os.Stdout, setups, results)
+	pipelined, err := commandsPerRead(setups[manyStored].redis)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nRedis got %.1f commands with each read from a connection\n", pipelined)
 	return nil
 }
 
@@ -134,11 +142,15 @@ func startAll(p *processes, o options) (setups []setup, providerAddress string, 
 	injecting := caddy("inject.Caddyfile")
 	asking := p.start("CADDY_PORT", o.limit, "run", "--adapter", "caddyfile", "--config", "limit.Caddyfile")
 	refusing := caddy("flood.Caddyfile")
+	redis := p.start("REDIS_PORT", "sh", "-c", `exec "$0" --port "$PORT" --bind 127.0.0.1 --save ""`, o.redis)
+	stored := caddy("redis.Caddyfile")
 	if p.ctx.Err() != nil {
 		return nil, "", context.Cause(p.ctx)
 	}
 
 	proofs := load{path: "/login", withProof: true, status: http.StatusOK, requests: o.requests, connections: o.connections}
+	many64 := proofs
+	many64.connections = 64
 	about := load{path: "/about", withProof: true, status: http.StatusOK, requests: o.requests, connections: o.connections}
 	noProofs := load{path: "/login", status: http.StatusForbidden, requests: o.requests, connections: o.connections}
 	used := newProof()
@@ -171,6 +183,8 @@ func startAll(p *processes, o options) (setups []setup, providerAddress string, 
 		elsewhere:        {name: "respond, another path", address: refusing, load: about, pids: of(refusing)},
 		unmatchedFlooded: {name: "captcha, not matched, flood", address: guarded, load: about, flood: flood},
 		elsewhereFlooded: {name: "respond, another path, flood", address: refusing, load: about, flood: flood},
+		many:             {name: "captcha, 64 connections", address: guarded, load: many64, verifies: true, pids: of(guarded)},
+		manyStored:       {name: "captcha with Redis, 64 connections", address: stored, load: many64, verifies: true, pids: of(stored, redis), redis: redis},
 	}, providerAddress, context.Cause(p.ctx)
 }
 

@@ -4,7 +4,8 @@
 #
 #   [CADDY=FILE] ./run.sh [-rounds N] [-requests N] [-connections N]
 #
-# CADDY is a Caddy that was already built with this module.
+# CADDY is a Caddy that was already built with this module, REDIS the Redis
+# server to measure with; it is redis-server unless it is set.
 set -eu
 
 if [ -n "${CADDY:-}" ]; then
@@ -28,6 +29,6 @@ fi
 go build -o "$work/bench" .
 go build -tags nobadger,nomysql,nopgx -trimpath -ldflags "-w -s" -o "$work/limit" ./limit
 # In the background, where a signal to this script reaches its trap at once.
-"$work/bench" run -caddy "$caddy" -limit "$work/limit" "$@" &
+"$work/bench" run -caddy "$caddy" -redis "${REDIS:-redis-server}" -limit "$work/limit" "$@" &
 bench=$!
 wait "$bench"

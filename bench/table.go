@@ -22,6 +22,7 @@ var comparisons = []struct {
 	{injected, encoded, ">= 0.95", ""},
 	{captcha, bare, "", ""},
 	{unmatched, bare, "", ""},
+	{manyStored, many, ">= 0.60", ""},
 }
 
 // printTable prints the median over the rounds of each set-up's requests per
