@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -71,6 +72,31 @@ func TestAnOutage(t *testing.T) {
 	}
 }
 
+// TestAnOutageThatIsDenied: people hear why nobody gets in, and get in when it
+// is over.
+func TestAnOutageThatIsDenied(t *testing.T) {
+	w := newWorld(t, setup{})
+	w.simulator.Fail(simulator.Fault{Path: simulator.V4ValidatePath, Kind: simulator.Reset})
+	p := newPerson(t)
+	p.open(w.url + "/members")
+	m := p.onPage()
+	m.await(fmt.Sprintf("document.querySelector(%q)", solveButton))
+	w.findsDown("geetest_v4")
+	m.solve() // in vain: it began before
+	m.says("away", "retry")
+	other := newPerson(t)
+	other.open(w.url + "/members")
+	other.onPage().says("away", "retry")
+	w.simulator.Heal()
+	w.findsUp()
+	for _, someone := range []person{p, other} {
+		someone.onPage().click(button)
+	}
+	p.arrives("Members")
+	other.onPage().solve()
+	other.arrives("Members")
+}
+
 func (o outage) set(s *simulator.Simulator) {
 	for _, path := range o.paths {
 		s.Fail(simulator.Fault{Path: path, Kind: simulator.Reset})
@@ -129,7 +155,7 @@ func (w *world) finds(down bool, proof url.Values) {
 			call("POST", "verify", proof.Encode())
 		}
 		answer := call("GET", "challenge", "")
-		if _, there := answer["script"]; there && (answer["down"] == true) == down {
+		if isDown := answer["down"] == true || answer["reason"] == "down"; isDown == down && (down || answer["script"] != nil) {
 			return
 		}
 		if time.Now().After(deadline) {

@@ -107,9 +107,15 @@
     }
   }
 
+  // isAway reports whether the server knows of an outage, which will not be
+  // over in a moment.
+  const isAway = ({ outcome, reason }) => outcome === "outage" && reason === "down";
+
+  const nameOf = (refusal) => (isAway(refusal) ? "away" : refusal.outcome);
+
   // retries reports whether the server wants the same again, and sees to it.
   function retries(answer, tries, run) {
-    if (answer.status !== 503 || !answer.wait || tries >= maxTries) return false;
+    if (answer.status !== 503 || !answer.wait || tries >= maxTries || isAway(answer.body)) return false;
     say("busy", "busy");
     after("retry", answer.wait * (1 + Math.random() / 2), run); // not all at once
     return true;
@@ -166,7 +172,7 @@
     if (mine !== attempt) return;
     challenge = answer.body;
     if (answer.status !== 200 || !challenge.script) {
-      if (!retries(answer, tries, () => start(tries + 1))) stop(challenge.outcome, again, "", answer.wait);
+      if (!retries(answer, tries, () => start(tries + 1))) stop(nameOf(challenge), again, "", answer.wait);
       return;
     }
     try {
@@ -327,7 +333,7 @@
     if (answer.status === 204) {
       passed();
     } else if (answer.body.proof === "reusable") {
-      if (!retries(answer, tries, repeat(tries + 1))) stop(outcome, repeat(tries), "", answer.wait);
+      if (!retries(answer, tries, repeat(tries + 1))) stop(nameOf(answer.body), repeat(tries), "", answer.wait);
     } else if (["rejected", "expired", "replayed"].includes(outcome) && reset()) {
       say(outcome, "error");
       offer("retry", open);
