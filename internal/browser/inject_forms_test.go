@@ -70,7 +70,9 @@ two</textarea><select name="s" multiple><option selected>1<option selected>2</se
 		<script>f.onsubmit = () => { note("seen"); f.submit() }</script>`, act: clicks("#go")},
 	{name: "handler submits the form later", body: `<form method="post" action="/login" id="f"><input name="a" value="b"><button name="n" id="go">Go</button></form>
 		<script>f.onsubmit = () => { setTimeout(() => f.submit()); return false }</script>`, act: clicks("#go")},
-	{name: "handler changes the target", body: `<form method="post" action="/open" id="f"><input name="a"><button id="go">Go</button></form>
+	// One that changes the target from one that is known to need no captcha, as
+	// from /open, meets the gate, and so the challenge page.
+	{name: "handler changes the target", body: `<form method="post" action="/nothing" id="f"><input name="a"><button id="go">Go</button></form>
 		<script>f.onsubmit = () => { f.action = "/login/there"; f.a.disabled = true }</script>`, act: clicks("#go")},
 	{name: "page clears the form when it was submitted", body: `<form method="post" action="/login" id="f"><input name="a" value="b" required><button name="n" value="v" id="go">Go</button></form>
 		<script>f.onsubmit = () => { setTimeout(() => { f.a.value = ""; go.disabled = true }) }</script>`, act: clicks("#go")},
