@@ -29,7 +29,7 @@ func commandsPerRead(address string) (float64, error) {
 	}
 	commands, reads := figures["total_commands_processed"], figures["total_reads_processed"]
 	if commands == 0 || reads == 0 {
-		return 0, fmt.Errorf("Redis at %s tells no total_commands_processed and total_reads_processed, which it does from version 7.0 on", address)
+		return 0, fmt.Errorf("the Redis at %s tells no total_commands_processed and total_reads_processed, as it does from version 7.0 on", address)
 	}
 	return commands / reads, nil
 }
