@@ -62,12 +62,12 @@ func newCounters(policy, provider string) counters {
 
 func (cs counters) count(o *Outcome) { cs[o.index].Inc() }
 
-func setUp(gauge prometheus.Gauge, up bool) {
+func (g *Gate) showUp(up bool) {
+	value := 0.0
 	if up {
-		gauge.Set(1)
-	} else {
-		gauge.Set(0)
+		value = 1
 	}
+	providerUp.WithLabelValues(g.Policy, g.provider).Set(value)
 }
 
 func observeVerification(provider string, verdict verifier.Verdict, took time.Duration) {

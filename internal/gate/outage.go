@@ -75,9 +75,8 @@ var errOutageRate = errors.New("too many unjudged proofs")
 func (g *Gate) newOutage() outage {
 	o := outage{challenges: offline.New(g.Keys, g.provider, g.captchaID), admitted: new(tally)}
 	if prober, ok := g.Verifier.(verifier.Prober); ok {
-		up := providerUp.WithLabelValues(g.Policy, g.provider)
-		o.watch = health.New(prober, func(down bool) { g.outageChanged(down) })
-		setUp(up, !o.watch.Down())
+		o.watch = health.New(prober, g.outageChanged)
+		g.showUp(!o.watch.Down())
 	}
 	if !g.allowsOutage() {
 		return o
@@ -114,7 +113,7 @@ func (g *Gate) suspect(v verifier.Verdict) {
 
 // outageChanged tells the operator that the provider is down, or up again.
 func (g *Gate) outageChanged(down bool) {
-	setUp(providerUp.WithLabelValues(g.Policy, g.provider), !down)
+	g.showUp(!down)
 	about := []zap.Field{
 		zap.String("policy", g.Policy), zap.String("provider", g.provider), zap.String("captcha_id", g.captchaID),
 		zap.String("on_outage", string(g.Outage.Mode)),

@@ -1,11 +1,15 @@
 package gate
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddycaptcha/caddycaptcha/cache"
 	"github.com/caddycaptcha/caddycaptcha/internal/flight"
+	"github.com/caddycaptcha/caddycaptcha/internal/health"
+	"github.com/caddycaptcha/caddycaptcha/verifier"
 )
 
 // TestTally counts what happens within a time, and forgets what is older.
@@ -80,11 +84,37 @@ func TestOutageShare(t *testing.T) {
 	}
 }
 
-// TestUnjudgedProofWhenUpAgain: one that was let pass, and waited for somebody
-// to use it, is good for nothing when the provider is up again.
-func TestUnjudgedProofWhenUpAgain(t *testing.T) {
-	g := new(Gate)
-	if d := g.judgeFinding(finding{unjudged: admitted}); d.Outcome != Rejected {
-		t.Errorf("it is %v", d)
-	}
+// TestUnjudgedProof: one that was let pass, and waited for somebody to use it,
+// is good for nothing when the provider is up again, and for a policy that
+// denies them.
+func TestUnjudgedProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		watch := health.New(deadProvider{}, nil)
+		defer watch.Close()
+		policy := func(mode OnOutage) *Gate {
+			return &Gate{Options: Options{Outage: OutageOptions{Mode: mode}}, outage: outage{watch: watch}}
+		}
+		for _, down := range []bool{false, true} {
+			if down {
+				watch.Suspect()
+				time.Sleep(time.Minute)
+			}
+			for _, mode := range []OnOutage{OutageAllow, OutageDeny} {
+				want := Rejected
+				if down && mode == OutageAllow {
+					want = OutageAllowed
+				}
+				if d := policy(mode).judgeFinding(finding{unjudged: admitted}); d.Outcome != want {
+					t.Errorf("down %t, on_outage %s: %v, want %s", down, mode, d, want.Name)
+				}
+			}
+		}
+	})
 }
+
+// deadProvider is a verifier whose provider never answers a probe.
+type deadProvider struct{ verifier.Prober }
+
+func (deadProvider) Captcha() (provider, id string)        { return "dead", "id" }
+func (deadProvider) Service() string                       { return "https://captcha.example" }
+func (deadProvider) Probe(context.Context) verifier.Health { return verifier.HealthFailed }

@@ -92,13 +92,14 @@ func (in *intake) claim(r *http.Request, key cache.Key, identity [32]byte, clien
 	return d
 }
 
-// judgeFinding turns a finding into a decision. A proof that was let pass unjudged is
-// good for nothing once the provider is up again.
+// judgeFinding turns a finding into a decision. A proof that was let pass
+// unjudged, perhaps by another policy with the captcha, is good for nothing
+// where that is not allowed, or once the provider is up again.
 func (g *Gate) judgeFinding(f finding) Decision {
 	switch {
 	case f.unjudged == full:
 		return Decision{Outcome: Overloaded, Reason: reasonOutageRate}
-	case f.unjudged == admitted && !g.isDown():
+	case f.unjudged == admitted && !(g.allowsOutage() && g.isDown()):
 		return Decision{Outcome: Rejected, Reason: verifier.ReasonOffline}
 	case f.unjudged == admitted:
 		return Decision{Outcome: OutageAllowed}
