@@ -220,16 +220,6 @@ func (c *cluster) serve() {
 	c.t.Cleanup(c.provider.Close)
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 // config is a node's. Each differs a little from the last.
 func (c *cluster) config(node int) string {
 	c.t.Helper()
@@ -279,7 +269,7 @@ http://%s {
 func (c *cluster) start() {
 	t := c.t
 	server := testenv.Need(t, "redis-server")
-	address := freeAddress(t)
+	address := harness.FreeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
 	data := filepath.Join(c.dir, "redis")
 	if err := os.Mkdir(data, 0o700); err != nil {
@@ -296,7 +286,7 @@ func (c *cluster) start() {
 	}
 	for node := range nodes {
 		c.lines[node] = newLine(t, address)
-		c.addresses[node], c.admins[node] = freeAddress(t), freeAddress(t)
+		c.addresses[node], c.admins[node] = harness.FreeAddress(t), harness.FreeAddress(t)
 		file := filepath.Join(c.dir, fmt.Sprintf("node%d.json", node))
 		if err := os.WriteFile(file, []byte(c.config(node)), 0o600); err != nil {
 			t.Fatal(err)

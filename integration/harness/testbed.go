@@ -121,7 +121,7 @@ func (b *Testbed) Serve(captcha, directives string) {
 		}
 	})
 	for attempt := 1; ; attempt++ {
-		b.Secure = freePort(b.T)
+		b.Secure = FreeAddress(b.T)
 		_, port, _ := net.SplitHostPort(b.Secure)
 		site := func(host, directives string) string {
 			return fmt.Sprintf("http://%[1]s:0 {\nbind 127.0.0.1\n%[2]s\n}\nhttps://%[1]s:%[3]s {\nbind 127.0.0.1\ntls %[4]s\n%[2]s\n}\n",
@@ -145,8 +145,8 @@ func (b *Testbed) Serve(captcha, directives string) {
 	}
 }
 
-// freePort returns an address at which nothing listens, neither TCP nor UDP.
-func freePort(t *testing.T) string {
+// FreeAddress returns an address at which nothing listens, neither TCP nor UDP.
+func FreeAddress(t *testing.T) string {
 	t.Helper()
 	for range 10 {
 		packets, err := net.ListenPacket("udp", "127.0.0.1:0")

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 	"github.com/caddycaptcha/caddycaptcha/simulator"
 )
@@ -242,6 +244,16 @@ func TestAnOutage(t *testing.T) {
 	}
 	harness.AwaitEntries(t, g, "the captcha provider is down", len(harness.Providers)*2)
 	harness.AwaitEntries(t, g, "a proof passed unverified", 1)
+
+	// With the last config that has the captcha it is forgotten, and found again.
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	g.Run(site(g, "outage_rate 1000 1000"))
+	for _, provider := range harness.Providers {
+		v.refused(provider+", after a stop", v.send("/deny/"+provider, g.Proof(provider)), "outage", "connection")
+	}
+	v.await(true)
 
 	g.Heal()
 	v.await(false)

@@ -4,7 +4,6 @@ package reloads
 import (
 	"fmt"
 	"math"
-	"net"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -78,12 +77,7 @@ func (f *fire) spend(g *harness.Gate, address string, gated bool, stop <-chan st
 // of it afterwards.
 func burn(t *testing.T, g *harness.Gate, site func(version int) string, gated bool) (f *fire, memory, goroutines int64) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
+	address := harness.FreeAddress(t)
 	load := func(version int) error {
 		config, err := harness.Adapt("{\n" + harness.Globals + "grace_period 5s\nlog {\noutput discard\n}\n}\nhttp://" + address + " {\n" + site(version) + "}\n")
 		if err != nil {
