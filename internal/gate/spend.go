@@ -99,7 +99,7 @@ func (g *Gate) judgeFinding(f finding) Decision {
 	switch {
 	case f.unjudged == full:
 		return Decision{Outcome: Overloaded, Reason: reasonOutageRate}
-	case f.unjudged == admitted && !(g.allowsOutage() && g.isDown()):
+	case f.unjudged == admitted && (!g.allowsOutage() || !g.isDown()):
 		return Decision{Outcome: Rejected, Reason: verifier.ReasonOffline}
 	case f.unjudged == admitted:
 		return Decision{Outcome: OutageAllowed}
