@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/encode"
@@ -102,15 +101,14 @@ func (g *Gate) serveScript(w http.ResponseWriter, r *http.Request) {
 		fields["Content-Encoding"] = []string{"gzip"}
 		content = script.Gzipped()
 	}
-	fields["Content-Length"] = []string{strconv.Itoa(len(content))}
-	answer(w, http.StatusOK, fields, content)
+	answer(w, r, http.StatusOK, fields, content)
 }
 
 // serveChallenge answers with what the provider's widget needs.
 func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request) {
 	fields := http.Header{"Content-Type": {"application/json"}, "Cache-Control": {noStore}}
 	if r.Method == http.MethodHead { // which must not cost a challenge
-		answer(w, http.StatusOK, fields, nil)
+		answer(w, r, http.StatusOK, fields, nil)
 		return
 	}
 	client := clientOf(r)
@@ -130,7 +128,7 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, problem{Status: http.StatusInternalServerError, Detail: "The challenge is not JSON."})
 		return
 	}
-	answer(w, http.StatusOK, fields, append(body, '\n'))
+	answer(w, r, http.StatusOK, fields, append(body, '\n'))
 }
 
 // challenge returns what a page needs to show the widget, or the decision that
@@ -176,7 +174,7 @@ func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 	}
 	fields := g.fields(d)
 	fields["Set-Cookie"] = cookies
-	answer(w, http.StatusNoContent, fields, nil)
+	answer(w, r, http.StatusNoContent, fields, nil)
 }
 
 // servePage serves the widget page, which the challenge page and the dialog
@@ -208,7 +206,7 @@ func (g *Gate) servePage(w http.ResponseWriter, r *http.Request) {
 		// not need. A frame of the provider's own cannot come at all.
 		fields["Cross-Origin-Embedder-Policy"] = []string{"credentialless"}
 	}
-	answer(w, http.StatusOK, fields, page)
+	answer(w, r, http.StatusOK, fields, page)
 }
 
 // ScriptURL and FramePath are what captcha_inject puts into pages: the URL of

@@ -67,7 +67,7 @@ func (g *Gate) serveNeeded(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		body = []byte("{}") // a text and a truth value always have a JSON form
 	}
-	answer(w, http.StatusOK, http.Header{"Content-Type": {"application/json"}, "Cache-Control": {noStore}}, append(body, '\n'))
+	answer(w, r, http.StatusOK, http.Header{"Content-Type": {"application/json"}, "Cache-Control": {noStore}}, append(body, '\n'))
 }
 
 // surelyOpen reports whether no handler of the policy will match the request

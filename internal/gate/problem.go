@@ -40,7 +40,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p problem) {
 	if err != nil {
 		body = []byte("{}") // strings and a number always have a JSON form
 	}
-	answer(w, p.Status, problemFields(), append(body, '\n'))
+	answer(w, r, p.Status, problemFields(), append(body, '\n'))
 }
 
 // problemFields are the header fields of problem details.

@@ -66,7 +66,7 @@ func (g *Gate) refuseEndpoint(w http.ResponseWriter, r *http.Request, d Decision
 	closeUnread(w.Header(), r, d.unread)
 	switch d.Outcome {
 	case Canceled:
-		answer(w, Canceled.Status, http.Header{"Cache-Control": {noStore}}, nil) // for the log: there is nobody to answer
+		answer(w, r, Canceled.Status, http.Header{"Cache-Control": {noStore}}, nil) // for the log: there is nobody to answer
 	case Failed:
 		status := http.StatusBadRequest
 		if e := (caddyhttp.HandlerError{}); errors.As(d.err, &e) {
@@ -123,7 +123,7 @@ func (g *Gate) writeRefusal(w http.ResponseWriter, r *http.Request, d Decision) 
 	fields["Content-Type"] = []string{"application/problem+json"}
 	g.boost(fields, r, d)
 	g.removeHint(fields, r, d)
-	answer(w, d.Outcome.Status, fields, g.problems.of(g, r, d))
+	answer(w, r, d.Outcome.Status, fields, g.problems.of(g, r, d))
 }
 
 // writePage answers with the challenge page.
@@ -153,7 +153,7 @@ func (g *Gate) writePage(w http.ResponseWriter, r *http.Request, d Decision) {
 	fields := g.fields(d)
 	g.removeHint(fields, r, d)
 	browser.SetHeader(fields, data)
-	answer(w, d.Outcome.Status, fields, page)
+	answer(w, r, d.Outcome.Status, fields, page)
 }
 
 // setNext says what the challenge page does when the captcha is solved. A form
