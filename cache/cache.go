@@ -51,19 +51,20 @@ var (
 //
 // An error wraps one of the errors above. It holds no key and no owner.
 type Store interface {
-	// Claim records key as spent by owner until TTL has passed. It returns
+	// Claim records key as spent by owner until ttl has passed. It returns
 	// false without an error when a live claim holds the key already. Of any
 	// number of parallel calls for one key at most one returns true. After
 	// ErrUnavailable the claim may have been made; the caller then calls
 	// Release, and must not let the proof through.
-	Claim(ctx context.Context, key Key, owner Owner) (bool, error)
+	Claim(ctx context.Context, key Key, owner Owner, ttl time.Duration) (bool, error)
 
 	// Release gives up the claim on key if, and only if, owner holds it
 	// (compare and delete). It does so even if ctx is done, within a time of
 	// its own: the client whose proof it is may have left.
 	Release(ctx context.Context, key Key, owner Owner) error
 
-	// TTL is how long a claim lives. It is at least MinTTL.
+	// TTL is how long the claim on a proof has to live that its provider, too,
+	// takes only once. It is at least MinTTL.
 	TTL() time.Duration
 
 	// Grant makes a counter of uses, from 1 to MaxUses, which lives for ttl.

@@ -85,11 +85,11 @@ func (m *Memory) Cleanup() error {
 }
 
 // Claim implements Store.
-func (m *Memory) Claim(ctx context.Context, key Key, owner Owner) (bool, error) {
+func (m *Memory) Claim(ctx context.Context, key Key, owner Owner, ttl time.Duration) (bool, error) {
 	if err := available(ctx); err != nil {
 		return false, err
 	}
-	return m.ledger.claim(key, owner, m.TTL(), int64(m.Capacity))
+	return m.ledger.claim(key, owner, ttl, int64(m.Capacity))
 }
 
 // available says whether a request that is not over may use the cache.

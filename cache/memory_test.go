@@ -40,7 +40,7 @@ func newKey() Key { return Key(NewOwner()) }
 
 func expectClaim(t *testing.T, m *Memory, key Key, want bool, wantErr error) {
 	t.Helper()
-	claimed, err := m.Claim(t.Context(), key, NewOwner())
+	claimed, err := m.Claim(t.Context(), key, NewOwner(), m.TTL())
 	if claimed != want || !errors.Is(err, wantErr) {
 		t.Fatalf("Claim = %t, %v; want %t, %v", claimed, err, want, wantErr)
 	}
@@ -75,7 +75,7 @@ func TestAllConfigsShareTheClaims(t *testing.T) {
 	two, _ := mustLoad(t, `{"capacity": 2000000, "ttl": "1h"}`)
 	key := newKey()
 	owner := NewOwner()
-	if claimed, err := one.Claim(t.Context(), key, owner); !claimed {
+	if claimed, err := one.Claim(t.Context(), key, owner, one.TTL()); !claimed {
 		t.Fatal(err)
 	}
 	expectClaim(t, two, key, false, nil)
@@ -155,7 +155,7 @@ func TestCleanupWorksAtAnyTime(t *testing.T) {
 func TestRequestsOfAnUnloadedConfigGoOn(t *testing.T) {
 	m, unload := mustLoad(t, `{}`)
 	key, owner := newKey(), NewOwner()
-	if claimed, err := m.Claim(t.Context(), key, owner); !claimed {
+	if claimed, err := m.Claim(t.Context(), key, owner, m.TTL()); !claimed {
 		t.Fatal(err)
 	}
 	unload()
@@ -186,10 +186,10 @@ func TestRequestThatIsOverClaimsNothingButReleases(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	key, owner := newKey(), NewOwner()
-	if claimed, err := m.Claim(over, key, owner); claimed || !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
+	if claimed, err := m.Claim(over, key, owner, m.TTL()); claimed || !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
 		t.Errorf("Claim = %t, %v; want false, unavailable and canceled", claimed, err)
 	}
-	if claimed, err := m.Claim(t.Context(), key, owner); !claimed {
+	if claimed, err := m.Claim(t.Context(), key, owner, m.TTL()); !claimed {
 		t.Fatal(err)
 	}
 	if err := m.Release(over, key, owner); err != nil {

@@ -262,8 +262,8 @@ func (r *Redis) claimKey(key Key) string { return r.KeyPrefix + "claim:" + hex.E
 func (r *Redis) usesKey(key Key) string { return r.KeyPrefix + "uses:" + hex.EncodeToString(key[:]) }
 
 // Claim implements Store.
-func (r *Redis) Claim(ctx context.Context, key Key, owner Owner) (bool, error) {
-	return r.set(ctx, r.claimKey(key), hex.EncodeToString(owner[:]), r.TTL())
+func (r *Redis) Claim(ctx context.Context, key Key, owner Owner, ttl time.Duration) (bool, error) {
+	return r.set(ctx, r.claimKey(key), hex.EncodeToString(owner[:]), ttl)
 }
 
 // set makes a key that is not there. It returns false where it is.

@@ -112,7 +112,7 @@ func TestRedisOverTLS(t *testing.T) {
 			config := good
 			test.change(&config)
 			store := open(t, &cache.Redis{Addresses: []string{address}, TLS: &config, Timeout: patient})
-			claimed, err := store.Claim(t.Context(), cache.Key(cache.NewOwner()), cache.NewOwner())
+			claimed, err := store.Claim(t.Context(), cache.Key(cache.NewOwner()), cache.NewOwner(), store.TTL())
 			if claimed != test.good || !test.good && !errors.Is(err, cache.ErrUnavailable) {
 				t.Errorf("Claim = %t, %v", claimed, err)
 			}
@@ -132,7 +132,7 @@ func TestRedisTakesARenewedAuthority(t *testing.T) {
 		return open(t, &cache.Redis{Addresses: []string{address}, TLS: &cache.RedisTLS{CA: old.file("ca.crt")}, Timeout: patient})
 	}
 	before := load()
-	if claimed, err := before.Claim(t.Context(), cache.Key(cache.NewOwner()), cache.NewOwner()); claimed || !errors.Is(err, cache.ErrUnavailable) {
+	if claimed, err := before.Claim(t.Context(), cache.Key(cache.NewOwner()), cache.NewOwner(), before.TTL()); claimed || !errors.Is(err, cache.ErrUnavailable) {
 		t.Fatalf("with the old one: Claim = %t, %v", claimed, err)
 	}
 	renewed, err := os.ReadFile(a.file("ca.crt"))
@@ -142,7 +142,8 @@ func TestRedisTakesARenewedAuthority(t *testing.T) {
 	if err := os.WriteFile(old.file("ca.crt"), renewed, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if claimed, err := load().Claim(t.Context(), cache.Key(cache.NewOwner()), cache.NewOwner()); !claimed || err != nil {
+	after := load()
+	if claimed, err := after.Claim(t.Context(), cache.Key(cache.NewOwner()), cache.NewOwner(), after.TTL()); !claimed || err != nil {
 		t.Errorf("with the new one: Claim = %t, %v", claimed, err)
 	}
 }
@@ -176,10 +177,10 @@ func TestRedisCluster(t *testing.T) {
 		}()
 		for claims := 0; ; claims++ {
 			key := cache.Key(cache.NewOwner())
-			if claimed, err := store.Claim(t.Context(), key, cache.NewOwner()); !claimed || err != nil {
+			if claimed, err := store.Claim(t.Context(), key, cache.NewOwner(), store.TTL()); !claimed || err != nil {
 				t.Fatalf("Claim %d = %t, %v", claims, claimed, err)
 			}
-			if claimed, err := store.Claim(t.Context(), key, cache.NewOwner()); claimed || err != nil {
+			if claimed, err := store.Claim(t.Context(), key, cache.NewOwner(), store.TTL()); claimed || err != nil {
 				t.Fatalf("Claim %d again = %t, %v", claims, claimed, err)
 			}
 			select {
@@ -216,7 +217,7 @@ func TestRedisSentinel(t *testing.T) {
 	store := open(t, &cache.Redis{Addresses: []string{sentinel.address}, Master: "door", Timeout: caddy.Duration(5 * time.Second)})
 	key, owner := cache.Key(cache.NewOwner()), cache.NewOwner()
 	for {
-		claimed, err := store.Claim(t.Context(), key, owner)
+		claimed, err := store.Claim(t.Context(), key, owner, store.TTL())
 		if claimed {
 			break
 		}
@@ -230,7 +231,7 @@ func TestRedisSentinel(t *testing.T) {
 	}
 	master.kill(t)
 	for { // refused, until there is a master
-		claimed, err := store.Claim(t.Context(), key, cache.NewOwner())
+		claimed, err := store.Claim(t.Context(), key, cache.NewOwner(), store.TTL())
 		if claimed {
 			t.Fatal("the claim is made again")
 		}

@@ -127,12 +127,12 @@ func TestRedisRefusesWhatItCannotKeep(t *testing.T) {
 			store := open(t, &cache.Redis{Addresses: []string{server.address}, Timeout: patient})
 			key, owner := cache.Key(cache.NewOwner()), cache.NewOwner()
 			server.command(t, test.ill...)
-			claimed, err := store.Claim(t.Context(), key, owner)
+			claimed, err := store.Claim(t.Context(), key, owner, store.TTL())
 			if claimed || !errors.Is(err, cache.ErrUnavailable) || strings.Contains(err.Error(), "captcha:") {
 				t.Errorf("Claim = %t, %v", claimed, err)
 			}
 			server.command(t, test.well...)
-			if claimed, err := store.Claim(t.Context(), key, owner); !claimed || err != nil {
+			if claimed, err := store.Claim(t.Context(), key, owner, store.TTL()); !claimed || err != nil {
 				t.Errorf("well again: Claim = %t, %v", claimed, err)
 			}
 		})
@@ -145,7 +145,7 @@ func TestRedisComesBack(t *testing.T) {
 	address := freeAddress(t)
 	store := open(t, &cache.Redis{Addresses: []string{address}, Timeout: caddy.Duration(3 * time.Second)})
 	claim := func() error {
-		_, err := store.Claim(t.Context(), cache.Key(cache.NewOwner()), cache.NewOwner())
+		_, err := store.Claim(t.Context(), cache.Key(cache.NewOwner()), cache.NewOwner(), store.TTL())
 		return err
 	}
 	if err := claim(); !errors.Is(err, cache.ErrUnavailable) {
@@ -203,7 +203,7 @@ func TestRedisIsSharedByConfigs(t *testing.T) {
 	claimAll := func(store *cache.Redis, want bool) {
 		t.Helper()
 		for n := range keys {
-			if claimed, err := store.Claim(t.Context(), key(n), owner); claimed != want || err != nil {
+			if claimed, err := store.Claim(t.Context(), key(n), owner, store.TTL()); claimed != want || err != nil {
 				t.Fatalf("Claim = %t, %v", claimed, err)
 			}
 		}
@@ -222,7 +222,7 @@ func TestRedisIsSharedByConfigs(t *testing.T) {
 	if err := second.Cleanup(); err != nil {
 		t.Fatal(err)
 	}
-	if claimed, err := first.Claim(t.Context(), cache.Key(cache.NewOwner()), owner); !claimed || err != nil {
+	if claimed, err := first.Claim(t.Context(), cache.Key(cache.NewOwner()), owner, first.TTL()); !claimed || err != nil {
 		t.Errorf("after the second has gone: Claim = %t, %v", claimed, err)
 	}
 }
@@ -231,7 +231,7 @@ func TestRedisIsSharedByConfigs(t *testing.T) {
 func TestRedisKeysTellNothing(t *testing.T) {
 	server := startRedis(t, freeAddress(t))
 	store := open(t, &cache.Redis{Addresses: []string{server.address}, Timeout: patient, KeyPrefix: "door:"})
-	if _, err := store.Claim(t.Context(), cache.Key{1, 2}, cache.Owner{3}); err != nil {
+	if _, err := store.Claim(t.Context(), cache.Key{1, 2}, cache.Owner{3}, store.TTL()); err != nil {
 		t.Fatal(err)
 	}
 	if err := store.Grant(t.Context(), cache.Key{4}, 7, time.Hour); err != nil {
@@ -262,13 +262,13 @@ func TestRedisUser(t *testing.T) {
 	server.command(t, append([]string{"ACL", "SETUSER", "caddy", "on", ">secret"}, strings.Fields(rule[1])...)...)
 	store := open(t, &cache.Redis{Addresses: []string{server.address}, Username: "caddy", Password: "secret", Timeout: patient})
 	key, owner := cache.Key(cache.NewOwner()), cache.NewOwner()
-	if claimed, err := store.Claim(t.Context(), key, owner); !claimed || err != nil {
+	if claimed, err := store.Claim(t.Context(), key, owner, store.TTL()); !claimed || err != nil {
 		t.Errorf("Claim = %t, %v", claimed, err)
 	}
 	if err := store.Release(t.Context(), key, owner); err != nil {
 		t.Errorf("Release: %v", err)
 	}
-	if claimed, err := store.Claim(t.Context(), key, owner); !claimed || err != nil {
+	if claimed, err := store.Claim(t.Context(), key, owner, store.TTL()); !claimed || err != nil {
 		t.Errorf("after the release: Claim = %t, %v", claimed, err)
 	}
 	if err := store.Grant(t.Context(), key, 2, time.Hour); err != nil {

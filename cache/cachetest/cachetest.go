@@ -74,7 +74,12 @@ func newKey() cache.Key { return cache.Key(cache.NewOwner()) }
 // claim claims the key and fails the test unless the outcome is as wanted.
 func claim(t *testing.T, s cache.Store, key cache.Key, owner cache.Owner, want bool, wantErr error) {
 	t.Helper()
-	claimed, err := s.Claim(context.Background(), key, owner)
+	claimFor(t, s, key, owner, s.TTL(), want, wantErr)
+}
+
+func claimFor(t *testing.T, s cache.Store, key cache.Key, owner cache.Owner, ttl time.Duration, want bool, wantErr error) {
+	t.Helper()
+	claimed, err := s.Claim(context.Background(), key, owner, ttl)
 	if claimed != want || !errors.Is(err, wantErr) {
 		t.Errorf("Claim = %t, %v; want %t, %v", claimed, err, want, wantErr)
 	}

@@ -29,6 +29,7 @@ var faults = map[string]string{
 	"does not release when done":     "ReleasesForAClientThatLeft",
 	"claims never end":               "ClaimLivesForItsTTL",
 	"claims end early":               "ClaimLivesForItsTTL",
+	"claims live for its ttl":        "ClaimLivesForItsTTL",
 	"a ttl that is too short":        "ClaimsOnce",
 	"looking takes a use":            "CountsUses",
 	"uses go below zero":             "CountsUses",
@@ -161,7 +162,7 @@ func (s *stranger) pause() {
 	s.mu.Lock()
 }
 
-func (s *stranger) Claim(ctx context.Context, key cache.Key, owner cache.Owner) (bool, error) {
+func (s *stranger) Claim(ctx context.Context, key cache.Key, owner cache.Owner, ttl time.Duration) (bool, error) {
 	if err := s.ready(ctx); err != nil {
 		return false, err
 	}
@@ -176,10 +177,12 @@ func (s *stranger) Claim(ctx context.Context, key cache.Key, owner cache.Owner) 
 	if err := s.room(); err != nil {
 		return false, err
 	}
-	ends := s.now + s.TTL()
+	ends := s.now + ttl
 	switch {
 	case s.is("claims never end"):
 		ends = 1 << 62
+	case s.is("claims live for its ttl"):
+		ends = s.now + s.TTL()
 	case s.is("claims end early"):
 		ends = s.now + s.TTL()/2
 	}

@@ -37,7 +37,7 @@ func oneOfManyClaims(t *testing.T, s Subject) {
 			all.Go(func() {
 				owner := cache.NewOwner()
 				start.Wait()
-				claimed, err := store.Claim(context.Background(), key, owner)
+				claimed, err := store.Claim(context.Background(), key, owner, store.TTL())
 				if err != nil {
 					t.Errorf("Claim: %v", err)
 				}
@@ -106,6 +106,15 @@ func claimLivesForItsTTL(t *testing.T, s Subject) {
 	claim(t, store, key, cache.NewOwner(), false, nil)
 	s.Pass(t, store.TTL()-time.Minute) // a claim's time begins when it is made
 	claim(t, store, key, cache.NewOwner(), false, nil)
+
+	for _, ttl := range []time.Duration{store.TTL() / 3, 2 * store.TTL()} {
+		key := newKey()
+		claimFor(t, store, key, cache.NewOwner(), ttl, true, nil)
+		s.Pass(t, ttl-time.Minute)
+		claim(t, store, key, cache.NewOwner(), false, nil)
+		s.Pass(t, time.Minute+time.Second)
+		claim(t, store, key, cache.NewOwner(), true, nil)
+	}
 }
 
 // contextThatIsDone: a request that is over claims, grants and takes nothing.
@@ -114,7 +123,7 @@ func contextThatIsDone(t *testing.T, s Subject) {
 	grant(t, store, counter, 2, time.Hour, nil)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(errors.New("the client left"))
-	claimed, err := store.Claim(ctx, key, cache.NewOwner())
+	claimed, err := store.Claim(ctx, key, cache.NewOwner(), store.TTL())
 	if claimed || !errors.Is(err, cache.ErrUnavailable) {
 		t.Errorf("Claim = %t, %v; want an error that wraps cache.ErrUnavailable", claimed, err)
 	}
@@ -164,7 +173,7 @@ func unavailable(t *testing.T, s Subject) {
 		store := open(t)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if claimed, err := store.Claim(ctx, newKey(), cache.NewOwner()); claimed || !errors.Is(err, cache.ErrUnavailable) {
+		if claimed, err := store.Claim(ctx, newKey(), cache.NewOwner(), store.TTL()); claimed || !errors.Is(err, cache.ErrUnavailable) {
 			t.Errorf("%s: Claim = %t, %v; want an error that wraps cache.ErrUnavailable", name, claimed, err)
 		}
 		if err := store.Release(ctx, newKey(), cache.NewOwner()); !errors.Is(err, cache.ErrUnavailable) {

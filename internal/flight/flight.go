@@ -45,8 +45,9 @@ type Attempt[V any] struct {
 	Identity [32]byte
 	Prefix   netip.Prefix
 
-	// Store is where the proof is claimed.
+	// Store is where the proof is claimed, and TTL for how long.
 	Store Claims
+	TTL   time.Duration
 
 	// Verification is what the request does if it starts a flight.
 	Verification Verification[V]
@@ -54,9 +55,8 @@ type Attempt[V any] struct {
 
 // Claims is the part of a cache.Store that flights need.
 type Claims interface {
-	Claim(ctx context.Context, key cache.Key, owner cache.Owner) (bool, error)
+	Claim(ctx context.Context, key cache.Key, owner cache.Owner, ttl time.Duration) (bool, error)
 	Release(ctx context.Context, key cache.Key, owner cache.Owner) error
-	TTL() time.Duration
 }
 
 // Verification is the verification of one proof. Of its methods each is called
@@ -114,6 +114,7 @@ type flight[V any] struct {
 	identity [32]byte
 	prefix   netip.Prefix
 	store    Claims
+	ttl      time.Duration
 
 	// landed is closed when the four fields below it are final.
 	landed  chan struct{}
@@ -176,6 +177,7 @@ func (t *Table[V]) seat(a Attempt[V]) (seat *Seat[V], leads bool, err error) {
 		identity: a.Identity,
 		prefix:   a.Prefix,
 		store:    a.Store,
+		ttl:      a.TTL,
 		landed:   make(chan struct{}),
 		aboard:   2, // the verification and the leader
 	}
@@ -251,7 +253,7 @@ func (t *Table[V]) fly(ctx context.Context, f *flight[V], a Attempt[V]) {
 		return
 	}
 	defer a.Verification.End()
-	f.claimed, f.err = f.store.Claim(ctx, f.key, f.owner)
+	f.claimed, f.err = f.store.Claim(ctx, f.key, f.owner, a.TTL)
 	switch {
 	case f.err != nil:
 		f.claimed = !errors.Is(f.err, cache.ErrFull)
@@ -314,7 +316,7 @@ func (f *flight[V]) giveBack() {
 	}
 	if err := f.store.Release(context.Background(), f.key, f.owner); err != nil {
 		logger().Error("a claim could not be released: the proof counts as spent until the claim ends",
-			zap.Duration("ttl", f.store.TTL()), zap.Error(err))
+			zap.Duration("ttl", f.ttl), zap.Error(err))
 	}
 }
 

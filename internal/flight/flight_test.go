@@ -328,7 +328,7 @@ func TestSlotIsFreeWhenTheVerdictIsKnown(t *testing.T) {
 func TestProofClaimedElsewhereIsReplayedWithoutACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		w.replays.Claim(t.Context(), w.attempt.Key, cache.NewOwner())
+		w.replays.Claim(t.Context(), w.attempt.Key, cache.NewOwner(), cache.DefaultTTL)
 		w.send(w.attempt, false).expect(t, "replayed")
 		w.send(w.attempt, true).expect(t, "replayed")
 		w.expect(t, true, 0, 0)

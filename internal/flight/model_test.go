@@ -237,6 +237,7 @@ func TestStormOfDroppedConnectionsForwardsNoProofTwice(t *testing.T) {
 				Key:    cache.Key{byte(proof), byte(proof >> 8)},
 				Prefix: []netip.Prefix{home, home, other}[rand.N(3)],
 				Store:  &replays,
+				TTL:    cache.DefaultTTL,
 				Verification: verification[int]{
 					begin: func() error {
 						slots.Add(1)

@@ -27,7 +27,10 @@ type replays struct {
 	gate     chan struct{} // where not nil, Claim waits for it
 }
 
-func (r *replays) Claim(_ context.Context, key cache.Key, owner cache.Owner) (bool, error) {
+func (r *replays) Claim(_ context.Context, key cache.Key, owner cache.Owner, ttl time.Duration) (bool, error) {
+	if ttl != cache.DefaultTTL {
+		return false, errors.New("the claim is to live for another time")
+	}
 	if r.gate != nil {
 		<-r.gate
 	}
@@ -56,8 +59,6 @@ func (r *replays) Release(ctx context.Context, key cache.Key, owner cache.Owner)
 	}
 	return ctx.Err()
 }
-
-func (r *replays) TTL() time.Duration { return cache.DefaultTTL }
 
 func (r *replays) claimed(key cache.Key) bool {
 	r.mu.Lock()
@@ -89,6 +90,7 @@ func newWorld() *world {
 		Identity: [32]byte{1},
 		Prefix:   home,
 		Store:    &w.replays,
+		TTL:      cache.DefaultTTL,
 		Verification: verification[string]{
 			begin: func() error {
 				w.admitted.Add(1)

@@ -71,6 +71,7 @@ func (in *intake) claim(r *http.Request, key cache.Key, identity [32]byte, clien
 		Identity:     identity,
 		Prefix:       request.ClientPrefix(client.IP),
 		Store:        g.Store,
+		TTL:          g.Store.TTL(),
 		Verification: v,
 	})
 	if err != nil {
