@@ -140,11 +140,17 @@ type Captcha struct {
 	// well-formed proof that nobody has judged, or one that the provider's
 	// widget makes by itself in an outage. Whoever has read the provider's
 	// documentation can make either, so `allow` is for sites where a locked
-	// door is worse than an open one for a while. Default: `deny`.
+	// door is worse than an open one for a while. `pow` has browsers do a
+	// proof of work in place of the captcha (ALTCHA), which earns a clearance of
+	// five minutes and one use; it needs `clearance`. Default: `deny`.
 	OnOutage string `json:"on_outage,omitempty"`
 
+	// How much work it is with `on_outage pow`, as the option difficulty of the
+	// verifier altcha. Default: 4000.
+	OutageDifficulty int `json:"outage_difficulty,omitempty"`
+
 	// How many proofs of one client (IPv4 address, IPv6 /64) pass per minute
-	// while the provider is down, with `on_outage allow`. Its prefix and network
+	// while the provider is down, with `on_outage allow` or `pow`. Its prefix and network
 	// have as many times more as of failures. Their claims take a tenth of the
 	// replay cache at most. Default: 10.
 	OutageRate int `json:"outage_rate,omitempty"`
@@ -210,7 +216,7 @@ func (c *Captcha) provision(ctx caddy.Context) error {
 		return err
 	}
 	if c.VerifierRaw == nil {
-		return errors.New("verifier is missing; name a provider (geetest_v4, geetest_v3 or tencent) and its credentials")
+		return errors.New("verifier is missing; name a provider (geetest_v4, geetest_v3 or tencent) and its credentials, or altcha, which needs none")
 	}
 	written, err := c.written()
 	if err != nil {
@@ -272,8 +278,9 @@ func (c *Captcha) makeGate(ctx caddy.Context) (*gate.Gate, error) {
 	if _, ok := v.(verifier.Challenger); !ok && c.Clearance != nil {
 		return nil, errors.New("clearance needs a widget on the challenge page, and this verifier has none: remove clearance, or use another verifier")
 	}
-	if _, ok := v.(verifier.Prober); !ok && c.OnOutage == string(gate.OutageAllow) {
-		return nil, errors.New("on_outage allow needs a verifier that can tell whether its provider is down, and this one cannot: remove on_outage, or use another verifier")
+	outage, err := c.outage(v)
+	if err != nil {
+		return nil, err
 	}
 	if err := c.checkParameters(v.Parameters()); err != nil {
 		return nil, err
@@ -312,7 +319,7 @@ func (c *Captcha) makeGate(ctx caddy.Context) (*gate.Gate, error) {
 		Slots:             c.MaxConcurrentVerifications,
 		SlotsPerClient:    c.MaxConcurrentVerificationsPerClient,
 		Failures:          c.MaxFailures,
-		Outage:            gate.OutageOptions{Mode: gate.OnOutage(c.OnOutage), Rate: c.OutageRate, RateInAll: c.OutageRateInAll},
+		Outage:            outage,
 		Logger:            ctx.Logger(),
 	}), nil
 }
@@ -353,7 +360,7 @@ func (c *Captcha) setDefaults() {
 	c.Refusal = cmp.Or(c.Refusal, string(gate.RefusalAuto))
 	c.Preflight = cmp.Or(c.Preflight, preflightRefuse)
 	c.OnOutage = cmp.Or(c.OnOutage, string(gate.OutageDeny))
-	if c.OnOutage == string(gate.OutageAllow) {
+	if c.opensInOutage() {
 		c.OutageRateInAll = cmp.Or(c.OutageRateInAll, max(600, c.OutageRate))
 		c.OutageRate = cmp.Or(c.OutageRate, min(10, c.OutageRateInAll))
 	}

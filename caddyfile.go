@@ -202,7 +202,7 @@ func compareWithEarlier(h httpcaddyfile.Helper, c *Captcha) error {
 //		preflight     refuse|forward
 //		max_concurrent_verifications <n> [<per client>]
 //		max_failures <per minute and client>
-//		on_outage    deny|allow
+//		on_outage    deny|allow|pow [<difficulty>]
 //		outage_rate  <per minute and client> [<in all>]
 //		answers    private|keep
 //		mode       enforce|monitor
@@ -258,7 +258,7 @@ func (c *Captcha) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.WrapErr(err)
 	}
 	if c.VerifierRaw == nil {
-		return d.Err("captcha needs a verifier: add `verifier geetest_v4|geetest_v3|tencent { ... }`")
+		return d.Err("captcha needs a verifier: add `verifier geetest_v4|geetest_v3|tencent { ... }`, or `verifier altcha`")
 	}
 	return nil
 }
@@ -320,7 +320,13 @@ func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 			c.MaxFailures, err = setting.Count(d, option, text)
 		}
 	case "on_outage":
-		c.OnOutage, err = one()
+		if len(args) < 1 || len(args) > 2 || len(args) == 2 && args[0] != string(gate.OutagePoW) {
+			return d.Err("on_outage takes deny, allow or pow, and pow perhaps a difficulty")
+		}
+		c.OnOutage = args[0]
+		if len(args) == 2 {
+			c.OutageDifficulty, err = setting.Count(d, option, args[1])
+		}
 	case "outage_rate":
 		if len(args) < 1 || len(args) > 2 {
 			return d.Errf("%s takes a number per minute and client, and a number per minute in all", option)

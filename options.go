@@ -39,7 +39,7 @@ func (c *Captcha) check() error {
 	}{
 		{"refusal", c.Refusal, words(gate.RefusalAuto, gate.RefusalPage, gate.RefusalProblem, gate.RefusalError)},
 		{"preflight", c.Preflight, []string{preflightRefuse, preflightForward}},
-		{"on_outage", c.OnOutage, words(gate.OutageDeny, gate.OutageAllow)},
+		{"on_outage", c.OnOutage, words(gate.OutageDeny, gate.OutageAllow, gate.OutagePoW)},
 		{"answers", c.Answers, []string{answersPrivate, answersKeep}},
 		{"mode", c.Mode, []string{modeEnforce, modeMonitor}},
 	} {
@@ -85,8 +85,14 @@ func (c *Captcha) checkWhole() error {
 	if c.Clearance == nil && c.PageTemplate != "" {
 		return errors.New("page_template has no effect without a clearance: add `clearance 30m`")
 	}
-	if c.OnOutage != string(gate.OutageAllow) && c.OutageRate+c.OutageRateInAll > 0 {
-		return errors.New("outage_rate has no effect without `on_outage allow`")
+	if !c.opensInOutage() && c.OutageRate+c.OutageRateInAll > 0 {
+		return errors.New("outage_rate has no effect without `on_outage allow` or `on_outage pow`")
+	}
+	if c.OnOutage != string(gate.OutagePoW) && c.OutageDifficulty > 0 {
+		return errors.New("outage_difficulty has no effect without `on_outage pow`")
+	}
+	if c.OnOutage == string(gate.OutagePoW) && c.Clearance == nil {
+		return errors.New("on_outage pow needs a clearance, which is what a browser gets for its work: add `clearance 30m`")
 	}
 	return nil
 }
@@ -208,6 +214,7 @@ func (c *Captcha) checkNumbers() error {
 		{"max_concurrent_verifications", int64(c.MaxConcurrentVerifications)},
 		{"max_concurrent_verifications per client", int64(c.MaxConcurrentVerificationsPerClient)},
 		{"max_failures", int64(c.MaxFailures)},
+		{"outage_difficulty", int64(c.OutageDifficulty)},
 		{"outage_rate", int64(c.OutageRate)},
 		{"outage_rate in all", int64(c.OutageRateInAll)},
 	} {
@@ -218,6 +225,11 @@ func (c *Captcha) checkNumbers() error {
 	if c.BodyLimit > maxBodyLimit {
 		return fmt.Errorf("body_limit must be at most %d bytes (64 MiB): that much of every body is held in memory", maxBodyLimit)
 	}
+	if c.OutageDifficulty > 0 {
+		if err := verifier.CheckDifficulty(c.OutageDifficulty); err != nil {
+			return fmt.Errorf("on_outage pow: %w", err)
+		}
+	}
 	if inAll := c.OutageRateInAll; inAll > 0 && c.OutageRate > inAll {
 		return fmt.Errorf("outage_rate: %d per client is more than %d in all", c.OutageRate, inAll)
 	}
@@ -226,6 +238,29 @@ func (c *Captcha) checkNumbers() error {
 			perClient, total, limit.MostPerClient(total))
 	}
 	return nil
+}
+
+// opensInOutage reports whether there is a way in while the provider is down.
+func (c *Captcha) opensInOutage() bool {
+	return c.OnOutage == string(gate.OutageAllow) || c.OnOutage == string(gate.OutagePoW)
+}
+
+// outage returns what becomes of proofs while the provider of v is down.
+func (c *Captcha) outage(v verifier.Verifier) (gate.OutageOptions, error) {
+	o := gate.OutageOptions{Mode: gate.OnOutage(c.OnOutage), Rate: c.OutageRate, RateInAll: c.OutageRateInAll}
+	if _, ok := v.(verifier.Prober); !ok && c.opensInOutage() {
+		return o, fmt.Errorf("on_outage %s needs a verifier that can tell whether its provider is down, and this one cannot: remove on_outage, or use another verifier", c.OnOutage)
+	}
+	if o.Mode != gate.OutagePoW {
+		return o, nil
+	}
+	work, err := verifier.NewForOutage(c.OutageDifficulty, c.OutageRate, c.OutageRateInAll)
+	if err != nil {
+		return o, fmt.Errorf("on_outage pow: %w", err)
+	}
+	o.Work = work
+	_, o.AtVerify = c.extractors(work.Parameters())
+	return o, nil
 }
 
 func join(sources []extract.Source) string { return strings.Join(words(sources...), ", ") }

@@ -130,7 +130,7 @@ func unmarshal(d *caddyfile.Dispenser, options []option, widget widgetOptions) e
 	given := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := d.Val()
-		if name == "widget" {
+		if name == "widget" && widget.to != nil {
 			if err := widget.unmarshal(d); err != nil {
 				return err
 			}
@@ -139,7 +139,7 @@ func unmarshal(d *caddyfile.Dispenser, options []option, widget widgetOptions) e
 		i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
 		switch {
 		case i < 0:
-			return d.Errf("unrecognized subdirective %q of %s; it has %s, widget", name, verifier, names(options))
+			return d.Errf("unrecognized subdirective %q of %s; it has %s", name, verifier, names(options, widget))
 		case given[name]:
 			return d.Errf("%s is given twice", name)
 		}
@@ -161,10 +161,13 @@ func unmarshal(d *caddyfile.Dispenser, options []option, widget widgetOptions) e
 	return nil
 }
 
-func names(options []option) string {
+func names(options []option, widget widgetOptions) string {
 	all := make([]string, len(options))
 	for i, o := range options {
 		all[i] = o.name
+	}
+	if widget.to != nil {
+		all = append(all, "widget")
 	}
 	return strings.Join(all, ", ")
 }

@@ -83,11 +83,13 @@ type Challenger interface {
 	//	loaded()   whether the provider's script, the challenge's "script", is here
 	//	make(challenge, page, on)
 	//	           makes a widget. challenge is the Challenge; page.lang is the
-	//	           page's language, such as "zh-CN", and page.box an empty
-	//	           element for a widget that stands in the page.
+	//	           page's language, such as "zh-CN", page.box an empty element
+	//	           for a widget that stands in the page, and page.files has the
+	//	           URLs of the widget's own files (see [Hosted])
 	//
-	// and, where there is one, to
+	// and, where it has one, to
 	//
+	//	alone      true for a widget that works by itself and shows nothing
 	//	offline(challenge)
 	//	           the parameters, by name, of a proof for a challenge whose
 	//	           member "down" is true, where the widget cannot be had (see
@@ -137,6 +139,9 @@ type Client struct {
 	// Type is "web" for a desktop browser, "h5" for a mobile one and
 	// "unknown" for everything else (GeeTest's client_type).
 	Type string
+
+	// Seal is what a Local knows its own challenges by. Others have none.
+	Seal Seal
 }
 
 // address returns the text of the client's address, or unknown where there is

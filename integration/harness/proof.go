@@ -31,7 +31,7 @@ func Respond(status int, body string) simulator.Fault {
 
 // parameterHeaders are the default headers of the parameters.
 var parameterHeaders = func() map[string]string {
-	headers := map[string]string{"ticket": "Captcha-Ticket", "randstr": "Captcha-Randstr"}
+	headers := map[string]string{"ticket": "Captcha-Ticket", "randstr": "Captcha-Randstr", Altcha: "Captcha-Altcha"}
 	for _, pair := range [][2]string{{v4Parameters, V4Headers}, {v3Param, v3Headers}} {
 		parameters, names := strings.Fields(pair[0]), strings.Fields(pair[1])
 		for i := range parameters {

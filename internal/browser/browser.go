@@ -121,8 +121,11 @@ func (w *Widget) ScriptNamed(name string) (script *Script, current, ok bool) {
 		script = InjectedScript
 	case of == "page":
 		script = pageScripts[lang]
-	case of == "widget" && w != nil:
+	case w == nil:
+	case of == "widget":
 		script = w.scripts[lang]
+	default:
+		script = w.files[kind]
 	}
 	return script, script != nil && name == script.Name, script != nil
 }

@@ -36,7 +36,7 @@ func allScripts(w *Widget) []*Script {
 }
 
 func TestScriptsAreNamedByTheirContent(t *testing.T) {
-	w, other := NewWidget("self.captchaAdapter = 1", nil), NewWidget("self.captchaAdapter = 2", nil)
+	w, other := NewWidget("self.captchaAdapter = 1", nil, nil), NewWidget("self.captchaAdapter = 2", nil, nil)
 	names := map[string]bool{}
 	for _, script := range allScripts(w) {
 		names[script.Name] = true
@@ -96,7 +96,7 @@ func TestScriptsCanBeSlimmed(t *testing.T) {
 // Each script is whole: its texts, and for the widget page the adapter, come
 // before what uses them.
 func TestScriptsAreWhole(t *testing.T) {
-	w := NewWidget("ADAPTER", nil)
+	w := NewWidget("ADAPTER", nil, nil)
 	for lang, text := range texts {
 		for script, parts := range map[*Script][]string{
 			pageScripts[lang]: {"self.captchaText = " + text.json + ";", string(slim(pageSource))},

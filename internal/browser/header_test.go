@@ -9,7 +9,7 @@ import (
 // policyOf returns the policy of the widget page of a provider.
 func policyOf(sources map[string][]string) string {
 	header := http.Header{}
-	NewWidget("", sources).SetHeader(header, "N")
+	NewWidget("", sources, nil).SetHeader(header, "N")
 	return header.Get("Content-Security-Policy")
 }
 
@@ -89,7 +89,7 @@ func TestPolicyOfTheChallengePage(t *testing.T) {
 func TestHeaderOfThePages(t *testing.T) {
 	for name, set := range map[string]func(http.Header){
 		"challenge": func(header http.Header) { SetHeader(header, Data{Nonce: "N"}) },
-		"widget":    func(header http.Header) { NewWidget("", nil).SetHeader(header, "N") },
+		"widget":    func(header http.Header) { NewWidget("", nil, nil).SetHeader(header, "N") },
 	} {
 		header := http.Header{"Vary": {"Origin"}}
 		set(header)

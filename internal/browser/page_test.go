@@ -31,7 +31,7 @@ func challengePageOf(t *testing.T, data Data) string {
 
 func widgetPageOf(t *testing.T, data WidgetData) string {
 	t.Helper()
-	text, err := NewWidget("", nil).Render(data)
+	text, err := NewWidget("", nil, nil).Render(data)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,7 +79,7 @@ func adapterOf(t *testing.T, kind string) string {
 func newSite(t *testing.T, kind string) *site {
 	s := &site{t: t, kind: kind, stall: make(chan struct{})}
 	s.provider = httptest.NewServer(http.HandlerFunc(s.serveScript))
-	s.widget = NewWidget(adapterOf(t, kind), s.sources())
+	s.widget = NewWidget(adapterOf(t, kind), s.sources(), nil)
 	mux := http.NewServeMux()
 	s.mux = mux
 	mux.HandleFunc("/login", s.serveApp)

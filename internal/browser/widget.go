@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"html/template"
 	"net/http"
+	"strings"
 	"sync"
 )
 
@@ -11,6 +12,8 @@ import (
 // its script in each language. Its methods are safe for concurrent use.
 type Widget struct {
 	scripts map[string]*Script
+	files   map[string]*Script // of the widget's own, by their kinds
+	urls    map[string]string  // of the same, under the base path, by their names
 	sources map[string][]string
 }
 
@@ -25,15 +28,29 @@ var widgetTemplate = sync.OnceValue(func() *template.Template {
 
 // NewWidget returns the widget of an adapter, which is a script as
 // verifier.Challenger describes it. The widget loads from sources, by CSP
-// directive.
-func NewWidget(adapter string, sources map[string][]string) *Widget {
-	return &Widget{scripts: inEachLanguage("widget", []byte(adapter), slim(widgetSource)), sources: sources}
+// directive, and files are scripts of its own.
+func NewWidget(adapter string, sources map[string][]string, files map[string][]byte) *Widget {
+	w := &Widget{
+		scripts: inEachLanguage("widget", []byte(adapter), slim(widgetSource)),
+		files:   make(map[string]*Script, len(files)),
+		urls:    make(map[string]string, len(files)),
+		sources: sources,
+	}
+	for name, content := range files {
+		kind := strings.TrimSuffix(name, ".js")
+		w.files[kind] = newScript(kind, content)
+		w.urls[name] = w.files[kind].Name
+	}
+	return w
 }
 
 // WidgetData is what the widget page is about.
 type WidgetData struct {
 	// Lang, Nonce, Base and Policy are as in Data.
 	Lang, Nonce, Base, Policy string
+
+	// Provider is whose widget it is.
+	Provider string
 
 	// Cleared is true when this browser has a valid clearance already. Reason
 	// says why it has none.
@@ -53,13 +70,19 @@ func (v widgetView) Integrity() string       { return v.script().Integrity }
 func (v widgetView) Text() map[string]string { return textIn(v.Lang) }
 
 func (v widgetView) Settings() (string, error) {
+	files := make(map[string]string, len(v.widget.urls))
+	for name, file := range v.widget.urls {
+		files[name] = v.Base + "/" + file
+	}
 	return asJSON(struct {
-		Lang    string `json:"lang"`
-		Base    string `json:"base"`
-		Policy  string `json:"policy"`
-		Reason  string `json:"reason"`
-		Cleared bool   `json:"cleared"`
-	}{v.Lang, v.Base, v.Policy, v.Reason, v.Cleared})
+		Lang     string            `json:"lang"`
+		Base     string            `json:"base"`
+		Policy   string            `json:"policy"`
+		Provider string            `json:"provider"`
+		Files    map[string]string `json:"files"`
+		Reason   string            `json:"reason"`
+		Cleared  bool              `json:"cleared"`
+	}{v.Lang, v.Base, v.Policy, v.Provider, files, v.Reason, v.Cleared})
 }
 
 // Render returns the widget page.

@@ -137,7 +137,8 @@
       // its own, unless one has this id. Rocket Loader would run it late.
       loader.id = "CaptchaScript";
       loader.dataset.cfasync = "false";
-      loader.src = src;
+      if (page.files[src]) loader.nonce = script.nonce;
+      loader.src = page.files[src] || src;
       document.head.append(loader);
     });
   }
@@ -173,6 +174,12 @@
     challenge = answer.body;
     if (answer.status !== 200 || !challenge.script) {
       if (!retries(answer, tries, () => start(tries + 1))) stop(nameOf(challenge), again, "", answer.wait);
+      return;
+    }
+    if (page.provider && challenge.provider !== page.provider) {
+      // An outage has begun or ended: this page is for another widget.
+      say("busy", "busy");
+      after("retry", 1000 * (1 + Math.random()), again);
       return;
     }
     try {
@@ -212,6 +219,12 @@
     after("ready", patienceWithProvider(), trouble);
     renew();
 
+    // work says what a widget does of which nothing is seen.
+    function work() {
+      element("lead").textContent = challenge.down ? text.down : text.alone;
+      say("working", "busy");
+    }
+
     let ready = false;
     /** @type {Function} */
     let open = again;
@@ -238,7 +251,8 @@
         if (opener) {
           open = live(() => {
             element("button").hidden = true;
-            look();
+            if (adapter.alone) work();
+            else look();
             try {
               opener();
             } catch (error) {
@@ -247,7 +261,7 @@
           });
         }
         const present = live(() => {
-          after("ready", patienceWithProvider(), trouble);
+          if (!adapter.alone) after("ready", patienceWithProvider(), trouble);
           if (opener) {
             open();
             return;
@@ -279,7 +293,7 @@
       }),
     };
     try {
-      adapter.make(challenge, { lang: page.lang, box }, on);
+      adapter.make(challenge, { lang: page.lang, box, files: page.files }, on);
     } catch (error) {
       on.failed();
     }

@@ -58,6 +58,11 @@ const (
 	// PurposeOffline is to sign challenges that are issued in an outage.
 	PurposeOffline Purpose = "offline"
 
+	// PurposeWork is to sign challenges for a proof of work, and
+	// PurposeOutageWork those that are issued in an outage only.
+	PurposeWork       Purpose = "work"
+	PurposeOutageWork Purpose = "outage_work"
+
 	// PurposeUserID is to tell a provider one client from another without
 	// telling it who they are.
 	PurposeUserID Purpose = "user_id"

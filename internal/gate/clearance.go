@@ -30,7 +30,7 @@ func (g *Gate) clearanceOptions() clearance.Options {
 		Policy:        g.Policy,
 		Provider:      g.provider,
 		CaptchaID:     g.captchaID,
-		Service:       g.Verifier.Service(),
+		Service:       g.captcha.Service(),
 		TTL:           g.Clearance.TTL,
 		MaxUses:       g.Clearance.MaxUses,
 		BindIP:        g.Clearance.BindIP,

@@ -42,7 +42,8 @@ const (
 	reasonKeys             = "keys"              // Overloaded: clearances cannot be signed or checked
 	reasonDown             = "down"              // Outage: the provider is down
 	reasonOutage           = "outage"            // Cleared: for as long as it is
-	reasonOutageRate       = "outage_rate"       // Overloaded: too many unjudged proofs
+	reasonOutageRate       = "outage_rate"       // Overloaded: too many proofs that pass in an outage
+	reasonRate             = "rate"              // Overloaded: too many proofs of work
 	reasonPrefetch         = "prefetch"          // Missing: nobody may ever look at the answer
 	reasonTarget           = "target"            // Malformed: the target of the request is none
 	reasonMonitorWait      = "monitor_wait"      // Outage: monitor mode went on without a verdict

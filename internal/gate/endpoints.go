@@ -15,7 +15,6 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
 	"github.com/caddycaptcha/caddycaptcha/internal/limit"
 	"github.com/caddycaptcha/caddycaptcha/internal/request"
-	"github.com/caddycaptcha/caddycaptcha/verifier"
 )
 
 // The endpoints under a policy's base path.
@@ -62,7 +61,7 @@ var scripts = endpoint{methods: reads, serve: (*Gate).serveScript, public: true}
 // forwarded.
 func (g *Gate) ServeEndpoint(w http.ResponseWriter, r *http.Request, name string) {
 	e, ok := endpoints[name]
-	if _, _, isScript := g.widget.ScriptNamed(name); isScript {
+	if _, _, isScript := g.scriptNamed(name); isScript {
 		e, ok = scripts, true
 	}
 	closeUnread(w.Header(), r, name != endpointVerify && name != endpointNeeded && r.ContentLength != 0)
@@ -81,10 +80,32 @@ func (g *Gate) ServeEndpoint(w http.ResponseWriter, r *http.Request, name string
 	}
 }
 
+// scriptNamed returns the script that is served under a name (see
+// browser.Widget).
+func (g *Gate) scriptNamed(name string) (script *browser.Script, current, ok bool) {
+	if work := g.outage.work; work != nil {
+		if script, current, _ = work.captcha.widget.ScriptNamed(name); current {
+			return script, true, true
+		}
+	}
+	if script, current, ok = g.widget.ScriptNamed(name); ok || g.outage.work == nil {
+		return script, current, ok
+	}
+	return g.outage.work.captcha.widget.ScriptNamed(name)
+}
+
+// shown is the captcha that people are asked for now.
+func (g *Gate) shown() *captcha {
+	if work := g.outage.work; work != nil && g.isDown() {
+		return work.captcha
+	}
+	return &g.captcha
+}
+
 // serveScript serves a script, by a name that makes it cacheable for ever.
 // Under that of another version it is the current one, for once.
 func (g *Gate) serveScript(w http.ResponseWriter, r *http.Request) {
-	script, current, _ := g.widget.ScriptNamed(path.Base(request.Original(r).URL.Path))
+	script, current, _ := g.scriptNamed(path.Base(request.Original(r).URL.Path))
 	cache := noStore
 	if current {
 		cache = "public, max-age=31536000, immutable"
@@ -111,14 +132,13 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, http.StatusOK, fields, nil)
 		return
 	}
-	client := clientOf(r)
-	visit, ok := g.visits.Acquire(limit.NewClient(client.IP))
+	visit, ok := g.visits.Acquire(limit.NewClient(request.ClientIP(r)))
 	if !ok {
 		g.refuseVisit(w, r, Decision{Outcome: Overloaded, Reason: reasonLimit})
 		return
 	}
 	defer visit.Release(true) // each counts
-	challenge, failure := g.challenge(r, client)
+	challenge, failure := g.challenge(r)
 	if challenge == nil {
 		g.refuseVisit(w, r, failure)
 		return
@@ -133,11 +153,16 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request) {
 
 // challenge returns what a page needs to show the widget, or the decision that
 // follows.
-func (g *Gate) challenge(r *http.Request, client verifier.Client) (challenge any, failure Decision) {
+func (g *Gate) challenge(r *http.Request) (challenge any, failure Decision) {
 	if g.isDown() {
 		return g.outageChallenge(r)
 	}
-	challenge, verdict := g.challenger.Challenge(r.Context(), client, g.userID(request.ClientPrefix(client.IP)))
+	return g.askForChallenge(r, &g.captcha)
+}
+
+func (g *Gate) askForChallenge(r *http.Request, c *captcha) (challenge any, failure Decision) {
+	client := c.clientOf(r)
+	challenge, verdict := c.challenger.Challenge(r.Context(), client, g.userID(request.ClientPrefix(client.IP)))
 	if challenge != nil {
 		return challenge, Decision{}
 	}
@@ -158,7 +183,7 @@ func (g *Gate) refuseVisit(w http.ResponseWriter, r *http.Request, d Decision) {
 // serveVerify takes a proof and gives a clearance for it. It enforces in
 // monitor mode, too.
 func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
-	d := g.atVerify.prove(w, r)
+	d := g.proveAtVerify(w, r)
 	var cookies []string
 	if d.Outcome.Forwards {
 		var failure Decision
@@ -177,6 +202,17 @@ func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 	answer(w, r, http.StatusNoContent, fields, nil)
 }
 
+// proveAtVerify takes the proof of the captcha that stands in for another, or
+// else that one's.
+func (g *Gate) proveAtVerify(w http.ResponseWriter, r *http.Request) Decision {
+	if work := g.outage.work; work != nil {
+		if d := work.prove(w, r); d.Outcome != Missing {
+			return d
+		}
+	}
+	return g.atVerify.prove(w, r)
+}
+
 // servePage serves the widget page, which the challenge page and the dialog
 // frame. One in a page that is isolated from other origins has to be so, too.
 func (g *Gate) servePage(w http.ResponseWriter, r *http.Request) {
@@ -187,20 +223,22 @@ func (g *Gate) servePage(w http.ResponseWriter, r *http.Request) {
 	}
 	defer visit.Release(true) // each counts
 	g.unshown.shown()
+	shown := g.shown()
 	data := browser.WidgetData{
-		Lang:   browser.Language(r.Header.Get("Accept-Language")),
-		Nonce:  browser.Nonce(),
-		Base:   g.BasePath,
-		Policy: g.Policy,
+		Lang:     browser.Language(r.Header.Get("Accept-Language")),
+		Nonce:    browser.Nonce(),
+		Base:     g.BasePath,
+		Policy:   g.Policy,
+		Provider: shown.provider,
 	}
 	data.Cleared, data.Reason = g.peekClearance(r)
-	page, err := g.widget.Render(data)
+	page, err := shown.widget.Render(data)
 	if err != nil {
 		writeProblem(w, r, problem{Status: http.StatusInternalServerError, Detail: "The page cannot be made."})
 		return
 	}
 	fields := http.Header{"Captcha-Policy": {g.Policy}}
-	g.widget.SetHeader(fields, data.Nonce)
+	shown.widget.SetHeader(fields, data.Nonce)
 	if r.URL.Query().Has("isolated") {
 		// The provider's files come without credentials then, which they do
 		// not need. A frame of the provider's own cannot come at all.

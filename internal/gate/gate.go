@@ -76,11 +76,7 @@ type ClearanceOptions struct {
 type Gate struct {
 	Options
 
-	challenger  verifier.Challenger // nil: the verifier has no widget
-	widget      *browser.Widget     // the same
-	provider    string
-	captchaID   string
-	fingerprint [32]byte
+	captcha
 
 	onRequest intake
 	atVerify  intake
@@ -128,31 +124,27 @@ const (
 // New returns a gate, which must be closed. It connects to nothing.
 func New(o Options) *Gate {
 	visits := limit.Rules{Slots: o.Slots, PerClient: o.SlotsPerClient, Failures: visitsPerMinute, Forgiven: visitsForgiven}
-	proofs := limit.Rules{Slots: o.Slots, PerClient: o.SlotsPerClient, Failures: o.Failures}
 	g := &Gate{
-		Options:     o,
-		fingerprint: o.Verifier.Fingerprint(),
-		visits:      limit.New(visits),
-		questions:   limit.New(visits),
-		alarm:       Throttled(o.Logger),
-		refusals:    bounded(o.Logger),
-	}
-	g.provider, g.captchaID = o.Verifier.Captcha()
-	if challenger, ok := o.Verifier.(verifier.Challenger); ok {
-		g.challenger = challenger
-		g.widget = browser.NewWidget(challenger.Adapter(), challenger.Sources())
+		Options:   o,
+		captcha:   newCaptcha(o, o.Verifier, clearance.PurposeWork),
+		visits:    limit.New(visits),
+		questions: limit.New(visits),
+		alarm:     Throttled(o.Logger),
+		refusals:  bounded(o.Logger),
 	}
 	g.onRequest = intake{
 		gate:      g,
+		captcha:   &g.captcha,
 		extractor: o.OnRequest,
-		limits:    limit.New(proofs),
+		limits:    limit.New(g.proofRules()),
 		monitors:  o.Monitor,
 		ownFields: o.Clearance != nil,
 	}
 	g.atVerify = intake{
 		gate:      g,
+		captcha:   &g.captcha,
 		extractor: o.AtVerify,
-		limits:    limit.New(proofs),
+		limits:    limit.New(g.proofRules()),
 	}
 	if o.Clearance != nil {
 		g.issuer = clearance.New(o.Keys, g.clearanceOptions())
@@ -160,6 +152,11 @@ func New(o Options) *Gate {
 	g.counters = newCounters(o.Policy, g.provider)
 	g.outage = g.newOutage()
 	return g
+}
+
+// proofRules are the limits of verifications.
+func (g *Gate) proofRules() limit.Rules {
+	return limit.Rules{Slots: g.Slots, PerClient: g.SlotsPerClient, Failures: g.Failures}
 }
 
 // maxAge is how old a proof may be that carries its own time.
@@ -220,8 +217,6 @@ func (g *Gate) withoutVerdict(r *http.Request, err error) Decision {
 	switch {
 	case errors.Is(err, errReplayed):
 		return Decision{Outcome: Replayed, Reason: reasonClaimed}
-	case errors.Is(err, errOutageRate):
-		return Decision{Outcome: Overloaded, Reason: reasonOutageRate}
 	case errors.Is(err, errLimit):
 		return Decision{Outcome: Overloaded, Reason: reasonLimit}
 	case errors.Is(err, cache.ErrFull):

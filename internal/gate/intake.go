@@ -14,11 +14,16 @@ import (
 // are for, or at the endpoint verify.
 type intake struct {
 	gate      *Gate
+	captcha   *captcha
 	extractor *extract.Extractor
 	limits    *limit.Limiter
 
 	// monitors says that a request goes on without a verdict.
 	monitors bool
+
+	// standsIn says that the captcha stands in for one whose provider is down,
+	// and is good for nothing otherwise.
+	standsIn bool
 
 	// ownFields says that what looks like a proof and cannot be one may be the
 	// application's own field of that name, such as a help desk's ticket. A
@@ -57,8 +62,11 @@ func (in *intake) judgeFound(r *http.Request, found extract.Result) Decision {
 	case extract.Found:
 	}
 	g, proof := in.gate, verifier.Proof(found.Values)
-	verdict := g.Verifier.Check(proof, time.Now(), g.maxAge())
-	if g.isDown() {
+	if in.standsIn && !g.isDown() {
+		return Decision{Outcome: Rejected, Reason: verifier.ReasonOffline}
+	}
+	verdict := in.captcha.Check(proof, time.Now(), g.maxAge())
+	if g.isDown() && !in.standsIn {
 		return in.judgeInOutage(r, proof, verdict)
 	}
 	if verdict.Result != verifier.Unknown {

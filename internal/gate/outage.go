@@ -2,9 +2,7 @@ package gate
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,6 +10,7 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/cache"
 	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
 	"github.com/caddycaptcha/caddycaptcha/internal/digest"
+	"github.com/caddycaptcha/caddycaptcha/internal/extract"
 	"github.com/caddycaptcha/caddycaptcha/internal/flight"
 	"github.com/caddycaptcha/caddycaptcha/internal/health"
 	"github.com/caddycaptcha/caddycaptcha/internal/limit"
@@ -27,25 +26,31 @@ type OnOutage string
 const (
 	OutageDeny  OnOutage = "deny"  // refuse them
 	OutageAllow OnOutage = "allow" // let those pass that are well formed, so many a minute
+	OutagePoW   OnOutage = "pow"   // ask for a proof of work instead, of which so many a minute pass
 )
 
 // OutageOptions say what becomes of proofs while the provider is down.
 type OutageOptions struct {
 	Mode OnOutage
 
-	// Rate is how many proofs of one client pass in a minute, its prefix and
-	// network having as many times more as of failures, and RateInAll how many
-	// of all clients together.
+	// Work is what people are asked for with OutagePoW, and AtVerify finds its
+	// proofs.
+	Work     verifier.Local
+	AtVerify *extract.Extractor
+
+	// Rate is how many proofs of one client pass in a minute with OutageAllow,
+	// its prefix and network having as many times more as of failures, and
+	// RateInAll how many of all clients together.
 	Rate, RateInAll int
 }
 
 // outage is a policy's part in its provider's outages.
 type outage struct {
 	watch      *health.Watch // nil: the verifier cannot tell
-	rate       *limit.Limiter
-	admitted   *tally
+	quota      *quota        // of proofs that pass unjudged; nil but with allow
 	challenges *offline.Challenges
 	issuer     *clearance.Issuer // nil: deny, or a policy without clearances
+	work       *intake           // nil but with pow
 }
 
 const (
@@ -53,35 +58,25 @@ const (
 	// a proof nobody has judged. It is good for outageUses requests.
 	outageClearance = 5 * time.Minute
 	outageUses      = 1
-
-	// outageShare is the part of the replay cache, one in so many, that claims
-	// of such proofs may take: whoever makes them up must leave room for what
-	// comes after the outage.
-	outageShare = 10
-
-	// unboundedStore is how large a store counts as that has no bound of its
-	// own.
-	unboundedStore = 1_000_000
 )
-
-// admissions are the proofs that passed unjudged, of all policies, for as long
-// as their claims live.
-var admissions tally
-
-var errOutageRate = errors.New("too many unjudged proofs")
 
 // newOutage returns the policy's part. The watch begins with it, and ends with
 // Close.
 func (g *Gate) newOutage() outage {
-	o := outage{challenges: offline.New(g.Keys, g.provider, g.captchaID), admitted: new(tally)}
-	if prober, ok := g.Verifier.(verifier.Prober); ok {
+	o := outage{challenges: offline.New(g.Keys, g.provider, g.captchaID)}
+	if prober, ok := g.captcha.Verifier.(verifier.Prober); ok {
 		o.watch = health.New(prober, g.outageChanged)
 		g.showUp(!o.watch.Down())
 	}
-	if !g.allowsOutage() {
+	switch g.Outage.Mode {
+	case OutageAllow:
+		o.quota = newQuota(g.Options, g.Outage.Rate, g.Outage.RateInAll, &admissions, g.Store.TTL())
+	case OutagePoW:
+		work := newCaptcha(g.Options, g.Outage.Work, clearance.PurposeOutageWork)
+		o.work = &intake{gate: g, captcha: &work, extractor: g.Outage.AtVerify, limits: limit.New(g.proofRules()), standsIn: true}
+	case OutageDeny:
 		return o
 	}
-	o.rate = limit.New(limit.Rules{Slots: g.Slots, PerClient: g.SlotsPerClient, Failures: g.Outage.Rate})
 	if c := g.Clearance; c != nil {
 		options := g.clearanceOptions()
 		options.Purpose, options.TTL, options.MaxUses = clearance.PurposeOutage, min(c.TTL, outageClearance), outageUses
@@ -123,6 +118,8 @@ func (g *Gate) outageChanged(down bool) {
 		g.Logger.Info("the captcha provider is up again, and proofs are verified", about...)
 	case g.allowsOutage():
 		g.Logger.Error("the captcha provider is down: until it is up again, well-formed proofs pass unverified, as on_outage and outage_rate say", about...)
+	case g.outage.work != nil:
+		g.Logger.Error("the captcha provider is down: until it is up again, people are asked for a proof of work, as on_outage and outage_rate say", about...)
 	default:
 		g.Logger.Error("the captcha provider is down: until it is up again, proofs are refused; if it is not the provider, check DNS, firewall and endpoint", about...)
 	}
@@ -145,13 +142,13 @@ func (in *intake) judgeInOutage(r *http.Request, proof verifier.Proof, verdict v
 	default:
 		key = g.claimKey(proof)
 	}
-	identity := g.identity(proof)
+	identity := g.identity(r, proof)
 	if reason, ok := rejectedProofs().reason(identity); ok {
 		return Decision{Outcome: Rejected, Reason: reason}
 	}
 	g.warnOfAddresses(r)
-	client := clientOf(r)
-	return in.claim(r, key, identity, client, &admission{gate: g, client: client})
+	client := g.clientOf(r)
+	return in.claim(r, key, g.Store.TTL(), identity, client, &admission{quota: g.outage.quota, client: client})
 }
 
 // disasterProof returns the claim key of a proof that the provider's widget
@@ -177,10 +174,10 @@ func (g *Gate) disasterProof(r *http.Request, proof verifier.Proof, verdict veri
 	return cache.Key{}, judge(verdict)
 }
 
-// admission lets one unjudged proof pass, if there is room for it: what a
-// flight does in place of a verification.
+// admission lets one proof pass, if its quota has room for it: what a flight
+// does in place of a verification.
 type admission struct {
-	gate     *Gate
+	quota    *quota
 	client   verifier.Client
 	call     limit.Call
 	admitted bool
@@ -189,58 +186,30 @@ type admission struct {
 // Begin implements flight.Verification.
 func (a *admission) Begin() error {
 	var ok bool
-	if a.call, ok = a.gate.outage.rate.Acquire(limit.NewClient(a.client.IP)); !ok {
-		return errOutageRate
+	if a.call, ok = a.quota.rate.Acquire(limit.NewClient(a.client.IP)); !ok {
+		return errQuota
 	}
 	return nil
 }
 
 // Verify implements flight.Verification. The proof has been claimed.
 func (a *admission) Verify(context.Context) (finding, flight.Fate) {
-	g := a.gate
-	now := time.Now()
-	if !g.outage.admitted.take(now, time.Minute, g.Outage.RateInAll) || !admissions.take(now, g.Store.TTL(), storeSize(g.Store)/outageShare) {
-		return finding{unjudged: full}, flight.GiveBack
+	if !a.quota.take(time.Now()) {
+		return finding{admission: full}, flight.GiveBack
 	}
 	a.admitted = true
-	return finding{unjudged: admitted}, flight.Pass
+	return finding{admission: admitted}, flight.Pass
 }
 
 // End implements flight.Verification. Each proof that passed counts.
 func (a *admission) End() { a.call.Release(a.admitted) }
 
-// storeSize returns how many claims a store has room for.
-func storeSize(store cache.Store) int {
-	if bounded, ok := store.(cache.Bounded); ok {
-		return bounded.Bound()
-	}
-	return unboundedStore
-}
-
-// tally counts what happened within a time. Its zero value is ready for use.
-type tally struct {
-	mu    sync.Mutex
-	times []time.Time // from the oldest to the newest
-}
-
-// take counts one event more, unless there were as many as most within the
-// time before now.
-func (t *tally) take(now time.Time, within time.Duration, most int) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for len(t.times) > 0 && now.Sub(t.times[0]) >= within {
-		t.times = t.times[1:]
-	}
-	if len(t.times) >= most {
-		return false
-	}
-	t.times = append(t.times, now)
-	return true
-}
-
 // outageChallenge returns what a page needs to show the widget while the
 // provider is down, without asking it, or the decision that follows.
 func (g *Gate) outageChallenge(r *http.Request) (challenge any, failure Decision) {
+	if work := g.outage.work; work != nil {
+		return g.askForChallenge(r, work.captcha)
+	}
 	fallback, ok := g.challenger.(verifier.Fallback)
 	if !ok || !g.allowsOutage() {
 		return nil, Decision{Outcome: Outage, Reason: reasonDown}

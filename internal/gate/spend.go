@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddycaptcha/caddycaptcha/cache"
-	"github.com/caddycaptcha/caddycaptcha/internal/digest"
 	"github.com/caddycaptcha/caddycaptcha/internal/flight"
 	"github.com/caddycaptcha/caddycaptcha/internal/limit"
 	"github.com/caddycaptcha/caddycaptcha/internal/request"
@@ -21,19 +20,19 @@ import (
 // outlive a config, as the claims do.
 var flights flight.Table[finding]
 
-// finding is what becomes of a proof: the verdict, or what was decided without
-// one.
+// finding is what becomes of a proof: the provider's verdict, or whether a
+// quota admits it.
 type finding struct {
 	verifier.Verdict
-	unjudged unjudged
+	admission admissionState
 }
 
-// unjudged is what was decided without a verdict, because the provider is down.
-type unjudged uint8
+// admissionState is what a quota has decided about a proof.
+type admissionState uint8
 
 const (
-	admitted unjudged = iota + 1 // the proof may pass
-	full                         // too many have
+	admitted admissionState = iota + 1 // the proof may pass
+	full                               // too many have
 )
 
 // Why there is no verdict.
@@ -47,18 +46,32 @@ func isDeadline(err error) bool { return errors.Is(err, context.DeadlineExceeded
 // spend uses a well-formed proof for this request: it claims it, has it
 // verified, and keeps or gives back the claim.
 func (in *intake) spend(r *http.Request, proof verifier.Proof) Decision {
-	g := in.gate
-	identity := g.identity(proof)
+	c := in.captcha
+	identity := c.identity(r, proof)
 	if reason, ok := rejectedProofs().reason(identity); ok {
 		return Decision{Outcome: Rejected, Reason: reason}
 	}
-	g.warnOfAddresses(r)
-	client := clientOf(r)
-	return in.claim(r, g.claimKey(proof), identity, client, &verification{intake: in, proof: proof, identity: identity, client: client})
+	in.gate.warnOfAddresses(r)
+	client := c.clientOf(r)
+	v := &verification{intake: in, proof: proof, identity: identity, client: client}
+	if c.local == nil {
+		return in.claim(r, c.claimKey(proof), c.claimTTL(in.gate.Store), identity, client, v)
+	}
+	// What is judged here is judged before it is claimed: that costs less than
+	// a claim.
+	if err := v.Begin(); err != nil {
+		return in.withoutVerdict(r, err)
+	}
+	found, fate := v.Verify(r.Context())
+	v.End()
+	if fate != flight.Pass {
+		return judge(found.Verdict)
+	}
+	return in.claim(r, c.claimKey(proof), c.claimTTL(in.gate.Store), identity, client, &admission{quota: c.local.quota, client: client})
 }
 
 // claim claims a proof, and decides by what is found of it.
-func (in *intake) claim(r *http.Request, key cache.Key, identity [32]byte, client verifier.Client, v flight.Verification[finding]) Decision {
+func (in *intake) claim(r *http.Request, key cache.Key, ttl time.Duration, identity [32]byte, client verifier.Client, v flight.Verification[finding]) Decision {
 	g := in.gate
 	ctx := r.Context()
 	if in.monitors {
@@ -71,20 +84,20 @@ func (in *intake) claim(r *http.Request, key cache.Key, identity [32]byte, clien
 		Identity:     identity,
 		Prefix:       request.ClientPrefix(client.IP),
 		Store:        g.Store,
-		TTL:          g.Store.TTL(),
+		TTL:          ttl,
 		Verification: v,
 	})
 	if err != nil {
-		return g.withoutVerdict(r, err)
+		return in.withoutVerdict(r, err)
 	}
 	found, err := seat.Wait(ctx)
 	if err != nil {
 		// Monitor mode goes on without a verdict. The proof is then as unused
 		// as the verdict is unknown: another handler may wait for it.
 		seat.Leave(false)
-		return g.withoutVerdict(r, err)
+		return in.withoutVerdict(r, err)
 	}
-	d := g.judgeFinding(found)
+	d := in.judgeFinding(found)
 	forwards := d.Outcome.Forwards || in.monitors
 	seat.Leave(forwards)
 	if forwards {
@@ -93,19 +106,38 @@ func (in *intake) claim(r *http.Request, key cache.Key, identity [32]byte, clien
 	return d
 }
 
-// judgeFinding turns a finding into a decision. A proof that was let pass
-// unjudged, perhaps by another policy with the captcha, is good for nothing
-// where that is not allowed, or once the provider is up again.
-func (g *Gate) judgeFinding(f finding) Decision {
+// withoutVerdict is that of the gate, which knows no quotas.
+func (in *intake) withoutVerdict(r *http.Request, err error) Decision {
+	if errors.Is(err, errQuota) {
+		return in.judgeFinding(finding{admission: full})
+	}
+	return in.gate.withoutVerdict(r, err)
+}
+
+// judgeFinding turns a finding into a decision. What is for an outage, or was
+// let pass unjudged, perhaps by another policy with the captcha, is good for
+// nothing where that is not allowed, or once the provider is up again.
+func (in *intake) judgeFinding(f finding) Decision {
+	g := in.gate
 	switch {
-	case f.unjudged == full:
-		return Decision{Outcome: Overloaded, Reason: reasonOutageRate}
-	case f.unjudged == admitted && (!g.allowsOutage() || !g.isDown()):
-		return Decision{Outcome: Rejected, Reason: verifier.ReasonOffline}
-	case f.unjudged == admitted:
+	case f.admission == full:
+		return Decision{Outcome: Overloaded, Reason: in.reasonFull()}
+	case f.admission == 0:
+		return judge(f.Verdict)
+	case in.captcha.local != nil && !in.standsIn:
+		return Decision{Outcome: Passed}
+	case g.isDown() && (in.standsIn || g.allowsOutage()):
 		return Decision{Outcome: OutageAllowed}
 	}
-	return judge(f.Verdict)
+	return Decision{Outcome: Rejected, Reason: verifier.ReasonOffline}
+}
+
+// reasonFull is the reason where a quota has no room.
+func (in *intake) reasonFull() string {
+	if in.captcha.local != nil && !in.standsIn {
+		return reasonRate
+	}
+	return reasonOutageRate
 }
 
 // verification is the verification of one proof: what a flight does for the
@@ -130,10 +162,10 @@ func (v *verification) Begin() error {
 
 // Verify implements flight.Verification.
 func (v *verification) Verify(ctx context.Context) (finding, flight.Fate) {
-	g := v.intake.gate
+	g, c := v.intake.gate, v.intake.captcha
 	started := time.Now()
-	verdict := g.Verifier.Verify(ctx, v.proof, v.client)
-	observeVerification(g.provider, verdict, time.Since(started))
+	verdict := c.Verify(ctx, v.proof, v.client)
+	observeVerification(c.provider, verdict, time.Since(started))
 	g.alert(verdict)
 	g.suspect(verdict)
 	if verdict.Result == verifier.Rejected {
@@ -170,23 +202,6 @@ func fate(result verifier.Result) flight.Fate {
 	case verifier.Unknown, verifier.Malformed, verifier.Rejected, verifier.Overloaded, verifier.Misconfigured:
 	}
 	return flight.GiveBack
-}
-
-// claimKey is the proof's key in the replay cache: the same for every spelling
-// of the proof, every policy and every site with the captcha.
-func (g *Gate) claimKey(proof verifier.Proof) cache.Key {
-	sum := digest.Of("claim", g.provider, g.captchaID, g.Verifier.ReplayKey(proof))
-	return cache.Key(sum[:16])
-}
-
-// identity digests the whole proof and the credentials it is checked with.
-func (g *Gate) identity(proof verifier.Proof) [32]byte {
-	return digest.With(g.fingerprint, proof...)
-}
-
-// clientOf returns what a provider is told about the client.
-func clientOf(r *http.Request) verifier.Client {
-	return verifier.Client{IP: request.ClientIP(r), Type: clientType(r.UserAgent())}
 }
 
 // clientType is GeeTest's client_type: "web" for a desktop browser, "h5" for a
