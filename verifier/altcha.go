@@ -379,7 +379,7 @@ var altchaAdapter string
 func (a *Altcha) Adapter() string { return altchaAdapter }
 
 // The widget and its worker are files of the npm package altcha 3.2.2, as they
-// are: dist/external/altcha.umd.min.cjs and dist/workers/pbkdf2.js.
+// are: dist/external/altcha.min.js and dist/workers/pbkdf2.js.
 var (
 	//go:embed altcha/altcha.js
 	altchaScriptContent []byte

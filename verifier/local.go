@@ -37,8 +37,9 @@ type Hosted interface {
 	Challenger
 
 	// Files are the scripts that browsers load of the widget, by name, such as
-	// "altcha.js". The page has their URLs in page.files, by these names, which
-	// is what the "script" of a challenge may name, too. They change with the
-	// content, so that browsers keep what they have.
+	// "altcha.js". The page has their URLs in page.files, by these names, and
+	// the "script" of a challenge may be one of them, which is then loaded as
+	// a module. A URL changes with the content, so that browsers keep what they
+	// have.
 	Files() map[string][]byte
 }

@@ -148,6 +148,9 @@ func or(text, otherwise string) string {
 // verifier is the option of that name for the provider.
 func (w *world) verifier(s setup) string {
 	provider := or(s.provider, "geetest_v4")
+	if provider == "altcha" {
+		return "verifier altcha {\ndifficulty 20\n}"
+	}
 	usual := map[string]string{"geetest_v4": simulator.V4ScriptPath, "geetest_v3": simulator.V3ScriptPath, "tencent": simulator.TencentScript2Path}
 	credentials := map[string]string{
 		"geetest_v4": "captcha_id " + captchaV4 + "\ncaptcha_key " + keyV4,

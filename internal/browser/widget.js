@@ -137,7 +137,10 @@
       // its own, unless one has this id. Rocket Loader would run it late.
       loader.id = "CaptchaScript";
       loader.dataset.cfasync = "false";
-      if (page.files[src]) loader.nonce = script.nonce;
+      if (page.files[src]) {
+        loader.type = "module";
+        loader.nonce = script.nonce;
+      }
       loader.src = page.files[src] || src;
       document.head.append(loader);
     });

@@ -64,7 +64,7 @@ func TestALTCHAsLibrary(t *testing.T) {
 func TestALTCHAsFiles(t *testing.T) {
 	testenv.NodeModules(t, ".")
 	files := new(verifier.Altcha).Files()
-	for name, of := range map[string]string{"altcha.js": "external/altcha.umd.min.cjs", "altcha-worker.js": "workers/pbkdf2.js"} {
+	for name, of := range map[string]string{"altcha.js": "external/altcha.min.js", "altcha-worker.js": "workers/pbkdf2.js"} {
 		theirs, err := os.ReadFile("node_modules/altcha/dist/" + of)
 		if err != nil {
 			t.Fatal(err)
