@@ -325,7 +325,7 @@ func (c *Captcha) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		}
 		c.OnOutage = args[0]
 		if len(args) == 2 {
-			c.OutageDifficulty, err = setting.Count(d, option, args[1])
+			c.OutageDifficulty, err = setting.Count(d, "the difficulty of on_outage pow", args[1])
 		}
 	case "outage_rate":
 		if len(args) < 1 || len(args) > 2 {

@@ -175,7 +175,7 @@ build)
 		build_with_go "$output"
 	fi
 	check_binary "$output" http.handlers.captcha http.handlers.captcha_inject http.captcha.verifiers.geetest_v3 \
-		http.captcha.verifiers.geetest_v4 http.captcha.verifiers.tencent
+		http.captcha.verifiers.geetest_v4 http.captcha.verifiers.tencent http.captcha.verifiers.altcha
 	echo "built $output"
 	;;
 run)

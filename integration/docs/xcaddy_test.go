@@ -32,7 +32,7 @@ func TestScriptUsesXcaddy(t *testing.T) {
 printf '%s\n' "$@" > ` + dir + `/arguments
 cat > ` + output + ` <<'END'
 #!/bin/sh
-printf '%s\n' http.handlers.captcha http.handlers.captcha_inject http.captcha.verifiers.geetest_v3 http.captcha.verifiers.geetest_v4 http.captcha.verifiers.tencent
+printf '%s\n' http.handlers.captcha http.handlers.captcha_inject http.captcha.verifiers.geetest_v3 http.captcha.verifiers.geetest_v4 http.captcha.verifiers.tencent http.captcha.verifiers.altcha
 END
 chmod +x ` + output
 	if err := os.WriteFile(filepath.Join(dir, "xcaddy"), []byte(standIn), 0o700); err != nil {
