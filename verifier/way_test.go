@@ -15,7 +15,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -261,13 +264,108 @@ func TestADeadNameServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
+	var mu sync.Mutex
+	var asked []net.Conn // which the lookups outlive the calls with
+	over := false
 	dialer.Resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "udp", silent.LocalAddr().String())
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			return nil, net.ErrClosed
+		}
+		conn, err := (&net.Dialer{}).DialContext(ctx, "udp", silent.LocalAddr().String())
+		asked = append(asked, conn)
+		return conn, err
 	}}
-	defer func() { dialer.Resolver = nil }()
+	defer func() {
+		dialer.Resolver = nil
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		for _, conn := range asked {
+			conn.Close()
+		}
+	}()
 	v := newV4(t, "https://captcha.example", forever)
 	expect(t, v.Verify(t.Context(), v4Proof, testClient), Unknown, ReasonTimeout)
 	if got := v.Probe(t.Context()); got != HealthFailed {
 		t.Errorf("the probe is %s", got)
 	}
+}
+
+// TestBothFamilies: a provider that has an address of each is reached where one
+// of them leads nowhere, without waiting for that one to fail.
+func TestBothFamilies(t *testing.T) {
+	names := bothFamilies(t)
+	dialer.Resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "udp", names)
+	}}
+	defer func() { dialer.Resolver, dialer.ControlContext = nil, nil }()
+	for reached, lost := range map[string]string{"tcp4": "tcp6", "tcp6": "tcp4"} {
+		var waiting, besides atomic.Bool
+		dialer.ControlContext = func(ctx context.Context, network, _ string, _ syscall.RawConn) error {
+			if network == lost {
+				waiting.Store(true)
+				<-ctx.Done() // as where packets vanish
+				waiting.Store(false)
+				return ctx.Err()
+			}
+			besides.Store(waiting.Load())
+			return nil
+		}
+		address := map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"}[reached]
+		listener, err := net.Listen(reached, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, v4Pass) }))
+		server.Listener.Close()
+		server.Listener = listener
+		server.StartTLS()
+		defer server.Close()
+		_, port, _ := net.SplitHostPort(listener.Addr().String())
+		v := provisioned(t, &GeetestV4{CaptchaID: v4ID, CaptchaKey: v4Key, Endpoint: "https://example.com:" + port, CA: authorityFile(t, server), Timeout: caddy.Duration(forever)})
+		expect(t, v.Verify(t.Context(), v4Proof, testClient), Passed, "")
+		// The one tried first is IPv6; when that works nothing else is tried.
+		if lost == "tcp6" && !besides.Load() {
+			t.Error("IPv4 was tried only when IPv6 had failed")
+		}
+	}
+}
+
+// bothFamilies is a name server that knows both loopback addresses by every
+// name.
+func bothFamilies(t *testing.T) (address string) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	go func() {
+		buffer := make([]byte, 1500)
+		for {
+			n, from, err := conn.ReadFrom(buffer)
+			if err != nil {
+				return
+			}
+			var query dnsmessage.Message
+			if query.Unpack(buffer[:n]) != nil || len(query.Questions) != 1 {
+				continue
+			}
+			q := query.Questions[0]
+			header := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}
+			answer := dnsmessage.Message{Header: dnsmessage.Header{ID: query.ID, Response: true}, Questions: query.Questions}
+			switch q.Type {
+			case dnsmessage.TypeA:
+				answer.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}}}}
+			case dnsmessage.TypeAAAA:
+				answer.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AAAAResource{AAAA: [16]byte{15: 1}}}}
+			}
+			if packed, err := answer.Pack(); err == nil {
+				conn.WriteTo(packed, from)
+			}
+		}
+	}()
+	return conn.LocalAddr().String()
 }
