@@ -356,10 +356,10 @@ func bothFamilies(t *testing.T) (address string) {
 			q := query.Questions[0]
 			header := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}
 			answer := dnsmessage.Message{Header: dnsmessage.Header{ID: query.ID, Response: true}, Questions: query.Questions}
-			switch q.Type {
-			case dnsmessage.TypeA:
+			if q.Type == dnsmessage.TypeA {
 				answer.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}}}}
-			case dnsmessage.TypeAAAA:
+			}
+			if q.Type == dnsmessage.TypeAAAA {
 				answer.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AAAAResource{AAAA: [16]byte{15: 1}}}}
 			}
 			if packed, err := answer.Pack(); err == nil {
