@@ -18,7 +18,7 @@ import (
 	"github.com/caddycaptcha/caddycaptcha/bench/asking"
 )
 
-const usage = "usage: bench run [-caddy FILE] [-limit FILE] [-redis FILE] [-rounds N] [-requests N] [-connections N] | app | provider | sidecar default|tuned"
+const usage = "usage: bench run [-caddy FILE] [-limit FILE] [-redis FILE] [-rounds N] [-requests N] [-connections N] | app | provider [DELAY] | sidecar default|tuned"
 
 func main() {
 	if err := command(os.Args[1:]); err != nil {
@@ -38,7 +38,17 @@ func command(args []string) error {
 	case "app":
 		return serveShared(app)
 	case "provider":
-		return serveShared(provider())
+		answer, delay := provider(), time.Duration(0)
+		if len(args) > 1 {
+			var err error
+			if delay, err = time.ParseDuration(args[1]); err != nil {
+				return err
+			}
+		}
+		return serveShared(func(target string, body []byte) (contentType, text string) {
+			time.Sleep(delay)
+			return answer(target, body)
+		})
 	case "sidecar":
 		client := http.DefaultClient
 		if len(args) > 1 && args[1] == "tuned" {

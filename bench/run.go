@@ -117,7 +117,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	fmt.Printf("\nRedis got %.1f commands with each read from a connection\n", pipelined)
-	return nil
+	return measureWaiting(servers, o)
 }
 
 // startAll starts the servers of all set-ups, each a process of its own.

@@ -75,6 +75,11 @@ func (w *way) transport(proxy *url.URL) *http.Transport {
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: 64 << 10,
 
+		// Calls and answers are less than a kilobyte each, and thousands may
+		// wait.
+		ReadBufferSize:  1 << 10,
+		WriteBufferSize: 1 << 10,
+
 		// What follows is for calls through a proxy, where http.Transport
 		// itself makes the TLS connection to the provider.
 		TLSClientConfig:        w.tls.Clone(),
