@@ -102,7 +102,7 @@ func nothing() error { return nil }
 func (l load) wave(ctx context.Context, address string, within time.Duration, before, meanwhile func() error) (latencies []float64, err error) {
 	var connected, sent, answered sync.WaitGroup
 	latencies = make([]float64, waiting)
-	failures := make([]error, waiting)
+	failures := make([]error, waiting, waiting+1)
 	begin := make(chan struct{})
 	for i := range waiting {
 		connected.Add(1)

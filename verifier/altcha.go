@@ -21,6 +21,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddycaptcha/caddycaptcha/internal/clock"
 	"github.com/caddycaptcha/caddycaptcha/internal/digest"
 )
 
@@ -117,7 +118,7 @@ func (a *Altcha) Provision(caddy.Context) error {
 	a.TTL = cmp.Or(a.TTL, caddy.Duration(defaultAltchaTTL))
 	a.InAll = cmp.Or(a.InAll, max(defaultAltchaInAll, a.PerClient))
 	a.PerClient = cmp.Or(a.PerClient, min(defaultAltchaRate, a.InAll))
-	a.now = time.Now
+	a.now = clock.Now
 	if err := CheckDifficulty(a.Difficulty); err != nil {
 		return err
 	}

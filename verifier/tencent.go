@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddycaptcha/caddycaptcha/internal/clock"
 	"github.com/caddycaptcha/caddycaptcha/internal/setting"
 )
 
@@ -198,7 +199,7 @@ func (t *Tencent) Provision(caddy.Context) error {
 	}
 	t.service = endpoint.String()
 	t.describe = newAPI(t.way, http.MethodPost, endpoint, tencentHeader, timeout)
-	t.now = time.Now
+	t.now = clock.Now
 	t.fingerprint = fingerprint("tencent", t.Site, strconv.FormatUint(t.appID, 10), t.appSecret,
 		t.signer.secretID, t.signer.secretKey, t.describe.url(), maxScore, timeout.String(), string(t.way.key[:]))
 	t.AppSecretKey, t.SecretID, t.SecretKey, t.Proxy = "", "", "", ""

@@ -25,7 +25,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -37,131 +36,6 @@ const (
 	nodes   = 3
 	workers = 24
 )
-
-// process is a program that a test kills, stops and starts again.
-type process struct {
-	t    *testing.T
-	args []string
-	env  []string
-	mu   sync.Mutex
-	cmd  *exec.Cmd
-}
-
-func (p *process) start() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.cmd = exec.Command(p.args[0], p.args[1:]...) //nolint:gosec,noctx // ours
-	p.cmd.Env = append(os.Environ(), p.env...)
-	if err := p.cmd.Start(); err != nil {
-		p.t.Error(err)
-	}
-}
-
-func (p *process) kill() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.cmd != nil && p.cmd.Process != nil {
-		_ = p.cmd.Process.Kill()
-		_ = p.cmd.Wait()
-	}
-	p.cmd = nil
-}
-
-// stall stops the process for a while.
-func (p *process) stall(d time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.cmd == nil {
-		return
-	}
-	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
-	time.Sleep(d)
-	_ = p.cmd.Process.Signal(syscall.SIGCONT)
-}
-
-// line is what is between a node and Redis: a proxy that breaks.
-type line struct {
-	net.Listener
-	to    string
-	mode  atomic.Int32
-	delay atomic.Int64
-	mu    sync.Mutex
-	conns map[net.Conn]bool
-}
-
-// What a line does.
-const (
-	carries int32 = iota
-	loses         // commands arrive and answers do not: the connection is cut in between
-	cut           // nothing goes
-)
-
-func newLine(t *testing.T, to string) *line {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &line{Listener: listener, to: to, conns: make(map[net.Conn]bool)}
-	t.Cleanup(func() {
-		listener.Close()
-		l.breaks(cut)
-	})
-	go func() {
-		for {
-			here, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			there, err := net.Dial("tcp", to)
-			if err != nil || l.mode.Load() == cut {
-				here.Close()
-				if err == nil {
-					there.Close()
-				}
-				continue
-			}
-			l.mu.Lock()
-			l.conns[here], l.conns[there] = true, true
-			l.mu.Unlock()
-			go l.carry(there, here, false)
-			go l.carry(here, there, true)
-		}
-	}()
-	return l
-}
-
-func (l *line) carry(to, from net.Conn, answers bool) {
-	defer func() {
-		to.Close()
-		from.Close()
-		l.mu.Lock()
-		delete(l.conns, from)
-		l.mu.Unlock()
-	}()
-	buffer := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buffer)
-		if err != nil || l.mode.Load() == cut || answers && l.mode.Load() == loses {
-			return
-		}
-		time.Sleep(time.Duration(l.delay.Load()))
-		if _, err := to.Write(buffer[:n]); err != nil {
-			return
-		}
-	}
-}
-
-func (l *line) breaks(mode int32) {
-	l.mode.Store(mode)
-	if mode != cut {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for conn := range l.conns {
-		conn.Close()
-	}
-}
 
 // cluster is everything there is.
 type cluster struct {
@@ -177,6 +51,10 @@ type cluster struct {
 	lines         [nodes]*line
 	addresses     [nodes]string
 	admins        [nodes]string
+	store         func(node int) string // where the claims are, as options of replay_cache redis
+	accepted      map[string]bool       // proofs that the provider has vouched for, where it does so once
+	caught        atomic.Int64          // that it was asked about once more
+	untimely      atomic.Int64          // requests that a wrong clock had refused
 	reloads       int
 	attempts      atomic.Int64
 	proofs        atomic.Int64
@@ -208,11 +86,23 @@ func (c *cluster) serve() {
 	}))
 	c.t.Cleanup(c.app.Close)
 	// It vouches for a proof as often as it is asked, so that the gate alone
-	// sees to single use.
+	// sees to single use, unless accepted is there.
+	var mu sync.Mutex
 	c.provider = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		lot := r.FormValue("lot_number")
 		if strings.HasPrefix(lot, made) {
 			_, _ = io.WriteString(w, `{"status":"success","result":"fail","reason":"pass_token error"}`)
+			return
+		}
+		mu.Lock()
+		again := c.accepted[lot]
+		if c.accepted != nil {
+			c.accepted[lot] = true
+		}
+		mu.Unlock()
+		if again {
+			c.caught.Add(1)
+			_, _ = io.WriteString(w, `{"status":"error","code":"-50003","msg":"illegal verify","desc":{"type":"defined error"}}`)
 			return
 		}
 		fmt.Fprintf(w, `{"status":"success","result":"success","reason":"","captcha_args":{"lot_number":%q}}`, lot)
@@ -237,7 +127,7 @@ func (c *cluster) config(node int) string {
 	}
 	captcha {
 		replay_cache redis {
-			address %s
+			%s
 			timeout 500ms
 		}
 		key a-key-that-all-nodes-have
@@ -258,7 +148,7 @@ http://%s {
 	}
 	reverse_proxy %s
 }
-`, c.admins[node], filepath.Join(c.dir, "storage"), filepath.Join(c.dir, fmt.Sprintf("node%d.log", node)), c.lines[node].Addr(), c.addresses[node],
+`, c.admins[node], filepath.Join(c.dir, "storage"), filepath.Join(c.dir, fmt.Sprintf("node%d.log", node)), c.store(node), c.addresses[node],
 		c.provider.URL, 1_000_000+c.reloads, c.app.Listener.Addr()))
 	if err != nil {
 		c.t.Fatal(err)
@@ -266,7 +156,8 @@ http://%s {
 	return json
 }
 
-func (c *cluster) start() {
+// startRedis starts the one that all nodes have, each over a line of its own.
+func (c *cluster) startRedis() {
 	t := c.t
 	server := testenv.Need(t, "redis-server")
 	address := harness.FreeAddress(t)
@@ -279,24 +170,42 @@ func (c *cluster) start() {
 	c.redis = &process{t: t, args: []string{server, "--port", port, "--bind", "127.0.0.1", "--dir", data, "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--logfile", filepath.Join(c.dir, "redis.log")}}
 	c.redis.start()
 	t.Cleanup(c.redis.kill)
+	for node := range nodes {
+		c.lines[node] = newLine(t, address)
+	}
+	c.store = func(node int) string { return "address " + c.lines[node].Addr().String() }
+}
+
+// startNodes builds and starts them. Their clocks can be set.
+func (c *cluster) startNodes() {
+	t := c.t
 	caddy := filepath.Join(c.dir, "caddy")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", caddy, "../../cmd/caddy") //nolint:gosec // ours
+	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "testclock", "-o", caddy, "../../cmd/caddy") //nolint:gosec // ours
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, output)
 	}
 	for node := range nodes {
-		c.lines[node] = newLine(t, address)
 		c.addresses[node], c.admins[node] = harness.FreeAddress(t), harness.FreeAddress(t)
 		file := filepath.Join(c.dir, fmt.Sprintf("node%d.json", node))
 		if err := os.WriteFile(file, []byte(c.config(node)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c.nodes[node] = &process{t: t, args: []string{caddy, "run", "--config", file}, env: []string{"HOME=" + c.dir}}
+		c.nodes[node] = &process{t: t, args: []string{caddy, "run", "--config", file}, env: []string{"HOME=" + c.dir, "CADDYCAPTCHA_CLOCK=" + c.clock(node)}}
 		c.nodes[node].start()
 		t.Cleanup(c.nodes[node].kill)
 	}
 	for node := range nodes {
 		c.awaitNode(node)
+	}
+}
+
+// clock is the file that sets a node's clock.
+func (c *cluster) clock(node int) string { return filepath.Join(c.dir, fmt.Sprintf("clock%d", node)) }
+
+// step sets a node's clock wrong by that much.
+func (c *cluster) step(node int, by time.Duration) {
+	if err := os.WriteFile(c.clock(node), []byte(by.String()), 0o600); err != nil {
+		c.t.Error(err)
 	}
 }
 
@@ -349,8 +258,16 @@ var faults = map[string]func(c *cluster, node int, d time.Duration){
 		time.Sleep(d)
 		c.lines[node].delay.Store(0)
 	},
-	"a reload":          func(c *cluster, node int, _ time.Duration) { c.reload(node, true) },
-	"a rejected reload": func(c *cluster, node int, _ time.Duration) { c.reload(node, false) },
+	"a clock goes back":    func(c *cluster, node int, d time.Duration) { c.wrong(node, -10*time.Minute, d) },
+	"a clock goes forward": func(c *cluster, node int, d time.Duration) { c.wrong(node, 10*time.Minute, d) },
+	"a reload":             func(c *cluster, node int, _ time.Duration) { c.reload(node, true) },
+	"a rejected reload":    func(c *cluster, node int, _ time.Duration) { c.reload(node, false) },
+}
+
+func (c *cluster) wrong(node int, by, d time.Duration) {
+	c.step(node, by)
+	time.Sleep(d)
+	c.step(node, 0)
 }
 
 func (c *cluster) broken(node int, mode int32, d time.Duration) {
@@ -405,6 +322,9 @@ func (c *cluster) try(client *http.Client, proof, node int) {
 		text, _ := io.ReadAll(answer.Body)
 		answer.Body.Close()
 		a.outcome = outcomeOf(answer, text)
+		if strings.Contains(string(text), `"gen_time"`) {
+			c.untimely.Add(1)
+		}
 		if a.outcome == "" {
 			c.t.Errorf("proof %d at node %d: %d %s", proof, node, answer.StatusCode, text)
 		}
@@ -421,7 +341,11 @@ func outcomeOf(answer *http.Response, text []byte) outcome {
 		return passed
 	case problem.Outcome == "replayed" && problem.Reason == "claimed":
 		return spent
-	case answer.StatusCode >= 500, problem.Outcome == "rejected": // of made-up ones only, which have no claim
+	case answer.StatusCode >= 500,
+		problem.Outcome == "rejected",                                   // of made-up ones only, which have no claim
+		problem.Outcome == "replayed" && problem.Reason == "code_50003", // by the provider, perhaps of its own attempt
+		problem.Outcome == "missing" && problem.Reason == "gen_time",    // to a clock that is behind it is not made yet
+		problem.Outcome == "expired":                                    // and too old to one that is ahead
 		return unknown
 	}
 	return ""
@@ -481,7 +405,8 @@ func TestCluster(t *testing.T) {
 	proofs := int(setting("CLUSTER_PROOFS", 10_000)) //nolint:gosec // a number of proofs
 	t.Logf("%d proofs, CLUSTER_SEED=%d", proofs, c.seed)
 	c.serve()
-	c.start()
+	c.startRedis()
+	c.startNodes()
 
 	done := make(chan struct{})
 	happened := make(chan map[string]int)
@@ -491,18 +416,28 @@ func TestCluster(t *testing.T) {
 	for name, n := range <-happened {
 		t.Logf("%3d times %s", n, name)
 	}
-	problems, used := c.check()
-	for i, problem := range problems {
-		if i < 20 {
-			t.Error(problem)
-		}
+	used, counts := c.report()
+	if c.untimely.Load() == 0 {
+		t.Error("no clock was wrong")
 	}
-	counts := make(map[outcome]int)
-	for _, a := range c.history.attempts {
-		counts[a.outcome]++
-	}
-	t.Logf("%d attempts in %v: %v; %d proofs used", len(c.history.attempts), c.now().Round(time.Second), counts, used)
 	if used < proofs/10 || counts[spent] < proofs/20 || counts[unknown] == 0 {
 		t.Errorf("the faults left too little of the load, or none happened")
 	}
+}
+
+// report checks the history, and says what there was.
+func (c *cluster) report() (used int, counts map[outcome]int) {
+	c.t.Helper()
+	problems, used := c.check()
+	for i, problem := range problems {
+		if i < 20 {
+			c.t.Error(problem)
+		}
+	}
+	counts = make(map[outcome]int)
+	for _, a := range c.history.attempts {
+		counts[a.outcome]++
+	}
+	c.t.Logf("%d attempts in %v: %v; %d proofs used", len(c.history.attempts), c.now().Round(time.Second), counts, used)
+	return used, counts
 }

@@ -33,7 +33,8 @@ func TestRestart(t *testing.T) {
 	c := &cluster{t: t, dir: t.TempDir(), started: time.Now(), slow: make(chan struct{})}
 	c.forwards = make(map[int][]time.Duration)
 	c.serve()
-	c.start()
+	c.startRedis()
+	c.startNodes()
 	send := func(path string, proof int, cookie string) *http.Response {
 		request := harness.NewRequest(t, "POST", "http://"+c.addresses[0]+path, "", attemptHeader, "1", "Cookie", cookie, "Sec-Fetch-Site", "same-origin")
 		if proof != 0 {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/caddycaptcha/caddycaptcha/cache"
 	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
+	"github.com/caddycaptcha/caddycaptcha/internal/clock"
 	"github.com/caddycaptcha/caddycaptcha/internal/extract"
 	"github.com/caddycaptcha/caddycaptcha/internal/request"
 )
@@ -89,7 +89,7 @@ func (g *Gate) peekClearance(r *http.Request) (valid bool, reason string) {
 // checkClearance looks for a valid clearance, and while the provider is down
 // for one that was given in an outage, too. The reason says which it is.
 func (g *Gate) checkClearance(r *http.Request, take func(clearance.ID) (bool, error)) (state clearance.State, reason string, err error) {
-	cookies, subject, now := sentCookies(r), subjectOf(r), time.Now()
+	cookies, subject, now := sentCookies(r), subjectOf(r), clock.Now()
 	_, state, err = g.issuer.Check(cookies, subject, now, take)
 	if err != nil || state == clearance.Valid || g.outage.issuer == nil || !g.isDown() {
 		return state, "", err
@@ -108,7 +108,7 @@ func (g *Gate) issueClearance(r *http.Request, inOutage bool) (cookies []string,
 		issuer, uses, ttl = g.outage.issuer, outageUses, outageClearance
 	}
 	subject := subjectOf(r)
-	made, c, err := issuer.Issue(subject, time.Now())
+	made, c, err := issuer.Issue(subject, clock.Now())
 	if err != nil {
 		return nil, g.withoutKeys(err)
 	}

@@ -2,8 +2,8 @@ package gate
 
 import (
 	"net/http"
-	"time"
 
+	"github.com/caddycaptcha/caddycaptcha/internal/clock"
 	"github.com/caddycaptcha/caddycaptcha/internal/extract"
 	"github.com/caddycaptcha/caddycaptcha/internal/limit"
 	"github.com/caddycaptcha/caddycaptcha/internal/request"
@@ -65,7 +65,7 @@ func (in *intake) judgeFound(r *http.Request, found extract.Result) Decision {
 	if in.standsIn && !g.isDown() {
 		return Decision{Outcome: Rejected, Reason: verifier.ReasonOffline}
 	}
-	verdict := in.captcha.Check(proof, time.Now(), g.maxAge())
+	verdict := in.captcha.Check(proof, clock.Now(), g.maxAge())
 	if g.isDown() && !in.standsIn {
 		return in.judgeInOutage(r, proof, verdict)
 	}

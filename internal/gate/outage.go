@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddycaptcha/caddycaptcha/cache"
 	"github.com/caddycaptcha/caddycaptcha/internal/clearance"
+	"github.com/caddycaptcha/caddycaptcha/internal/clock"
 	"github.com/caddycaptcha/caddycaptcha/internal/digest"
 	"github.com/caddycaptcha/caddycaptcha/internal/extract"
 	"github.com/caddycaptcha/caddycaptcha/internal/flight"
@@ -157,7 +158,7 @@ func (in *intake) judgeInOutage(r *http.Request, proof verifier.Proof, verdict v
 func (g *Gate) disasterProof(r *http.Request, proof verifier.Proof, verdict verifier.Verdict) (cache.Key, Decision) {
 	fallback, ok := g.challenger.(verifier.Fallback)
 	if ok && g.allowsOutage() && verdict.Reason == verifier.ReasonOffline {
-		now := time.Now()
+		now := clock.Now()
 		key, issued, ok := fallback.OutageProof(proof, now, g.maxAge())
 		if ok && issued != "" {
 			var err error
@@ -214,7 +215,7 @@ func (g *Gate) outageChallenge(r *http.Request) (challenge any, failure Decision
 	if !ok || !g.allowsOutage() {
 		return nil, Decision{Outcome: Outage, Reason: reasonDown}
 	}
-	issued, err := g.outage.challenges.Issue(r.Host, time.Now())
+	issued, err := g.outage.challenges.Issue(r.Host, clock.Now())
 	if err != nil {
 		return nil, g.withoutKeys(err)
 	}
