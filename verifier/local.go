@@ -40,6 +40,7 @@ type Hosted interface {
 	// "altcha.js". The page has their URLs in page.files, by these names, and
 	// the "script" of a challenge may be one of them, which is then loaded as
 	// a module. A URL changes with the content, so that browsers keep what they
-	// have.
+	// have. The names page.js, inject.js and those that begin with "page-" or
+	// "widget-" are the module's own.
 	Files() map[string][]byte
 }

@@ -67,6 +67,7 @@ func TestWorkInAnOutage(t *testing.T) {
 	_, kept := v.verify(harness.GeeTestV4, work("allow-geetest_v4"))
 	unused := work("allow-geetest_v4")
 	harness.AwaitEntries(t, g, "the captcha provider is down", 4)
+	harness.AwaitEntries(t, g, "a proof of work took the place", 1)
 	g.Heal()
 	harness.Await(t, "the provider to be found up", func() bool { return !v.isDown(harness.GeeTestV4) })
 	calls := g.VerifyCalls()

@@ -40,6 +40,9 @@ func (g *Gate) Record(r *http.Request, d Decision, refused bool) {
 		extra.Set(zap.String("captcha_outcome", d.Outcome.Name))
 	}
 	switch {
+	case d.Outcome == OutageAllowed && g.outage.work != nil:
+		g.alarm.Warn("a proof of work took the place of a captcha, because the captcha provider is down and on_outage is pow",
+			zap.String("policy", g.Policy), zap.String("provider", g.provider))
 	case d.Outcome == OutageAllowed:
 		g.alarm.Warn("a proof passed unverified, because the captcha provider is down and on_outage is allow",
 			zap.String("policy", g.Policy), zap.String("provider", g.provider))

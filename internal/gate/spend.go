@@ -59,13 +59,12 @@ func (in *intake) spend(r *http.Request, proof verifier.Proof) Decision {
 	}
 	// What is judged here is judged before it is claimed: that costs less than
 	// a claim.
-	if err := v.Begin(); err != nil {
+	verdict, err := v.alone(r.Context())
+	if err != nil {
 		return in.withoutVerdict(r, err)
 	}
-	found, fate := v.Verify(r.Context())
-	v.End()
-	if fate != flight.Pass {
-		return judge(found.Verdict)
+	if verdict.Result != verifier.Passed {
+		return judge(verdict)
 	}
 	return in.claim(r, c.claimKey(proof), c.claimTTL(in.gate.Store), identity, client, &admission{quota: c.local.quota, client: client})
 }
@@ -177,6 +176,16 @@ func (v *verification) Verify(ctx context.Context) (finding, flight.Fate) {
 
 // End implements flight.Verification.
 func (v *verification) End() { v.call.Release(v.failed) }
+
+// alone runs the verification without a flight.
+func (v *verification) alone(ctx context.Context) (verifier.Verdict, error) {
+	if err := v.Begin(); err != nil {
+		return verifier.Verdict{}, err
+	}
+	defer v.End()
+	found, _ := v.Verify(ctx)
+	return found.Verdict, nil
+}
 
 // blames reports whether a result counts against the client's failures. What
 // the provider or the operator got wrong does not.
