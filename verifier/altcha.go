@@ -236,9 +236,10 @@ func (p altchaParameters) text() []byte {
 	return text
 }
 
-// keyText is what is signed of the key that solves the challenge with a nonce.
-func altchaKeyText(nonce, key string) []byte {
-	return digest.Append(digest.Append(digest.Append(nil, "key"), nonce), key)
+// altchaKeyText is what is signed of the key that solves a challenge. The
+// challenge, which is signed, holds that signature.
+func altchaKeyText(key string) []byte {
+	return digest.Append(digest.Append(nil, "key"), key)
 }
 
 // altchaPayload is a proof, less its base64.
@@ -308,7 +309,7 @@ func (a *Altcha) Verify(_ context.Context, proof Proof, client Client) Verdict {
 	if !issued || parameters.Data.Difficulty < a.Difficulty {
 		return Verdict{Result: Rejected, Reason: "challenge"}
 	}
-	solved, err := client.Seal.Marked(altchaKeyText(parameters.Nonce, payload.Solution.DerivedKey), parameters.KeySignature)
+	solved, err := client.Seal.Marked(altchaKeyText(payload.Solution.DerivedKey), parameters.KeySignature)
 	if err != nil {
 		return Verdict{Result: Unknown, Reason: ReasonService, Err: err}
 	}
@@ -348,7 +349,7 @@ func (a *Altcha) issue(seal Seal, counter int) (c altchaChallenge, err error) {
 		return altchaChallenge{}, err
 	}
 	p.KeyPrefix = hex.EncodeToString(key[:altchaPrefixLength])
-	if p.KeySignature, err = seal.Mark(altchaKeyText(p.Nonce, hex.EncodeToString(key))); err != nil {
+	if p.KeySignature, err = seal.Mark(altchaKeyText(hex.EncodeToString(key))); err != nil {
 		return altchaChallenge{}, err
 	}
 	c.Signature, err = seal.Mark(p.text())

@@ -191,6 +191,41 @@ func TestAltchaForgery(t *testing.T) {
 	}
 }
 
+// TestAltchaSplicing: of two solved challenges no third is made, whichever
+// members it takes from which.
+func TestAltchaSplicing(t *testing.T) {
+	a := altchaOf(t, 3)
+	one, other := solved(t, a), solved(t, a)
+	one.Challenge.Parameters.Data.Expires-- // they differ in all that can differ
+	var err error
+	if one.Challenge.Signature, err = here.Seal.Mark(one.Challenge.Parameters.text()); err != nil {
+		t.Fatal(err)
+	}
+	members := func(p *altchaPayload) []*string {
+		q := &p.Challenge.Parameters
+		return []*string{&q.Nonce, &q.Salt, &q.KeyPrefix, &q.KeySignature, &p.Challenge.Signature, &p.Solution.DerivedKey}
+	}
+	from := members(&other)
+	all := 1<<len(from) - 1
+	for taken := range all + 1 {
+		for _, expires := range []bool{false, true} {
+			spliced := one
+			for i, member := range members(&spliced) {
+				if taken>>i&1 == 1 {
+					*member = *from[i]
+				}
+			}
+			if expires {
+				spliced.Challenge.Parameters.Data.Expires = other.Challenge.Parameters.Data.Expires
+			}
+			genuine := taken == 0 && !expires || taken == all && expires
+			if got := tried(t, a, proofOf(t, spliced), here); (got.Result == Passed) != genuine {
+				t.Errorf("%06b, expires %t: %+v", taken, expires, got)
+			}
+		}
+	}
+}
+
 // flipped is a text with another last character.
 func flipped(text string) string {
 	last := byte('0')

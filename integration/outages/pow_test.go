@@ -65,7 +65,7 @@ func TestWorkInAnOutage(t *testing.T) {
 	}
 
 	_, kept := v.verify(harness.GeeTestV4, work("allow-geetest_v4"))
-	unused := work("allow-geetest_v4")
+	unused, issued := work("allow-geetest_v4"), work("allow-geetest_v4")
 	harness.AwaitEntries(t, g, "the captcha provider is down", 4)
 	harness.AwaitEntries(t, g, "a proof of work took the place", 1)
 	g.Heal()
@@ -81,4 +81,8 @@ func TestWorkInAnOutage(t *testing.T) {
 	if _, members := v.challenge("allow-geetest_v4"); members["provider"] != harness.GeeTestV4 {
 		t.Errorf("the challenge afterwards is %v", members)
 	}
+
+	// Nor where work is the captcha itself.
+	g.Run("captcha " + path + "* allow-geetest_v4 {\nverifier altcha {\ndifficulty 3\n}\n}\n" + g.Proxy())
+	v.refused("work of an outage in place of work", v.send(path, issued), "rejected", "challenge")
 }
