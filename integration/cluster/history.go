@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -171,14 +172,22 @@ func (h *history) check() (problems []string, used int) {
 			problems = append(problems, fmt.Sprintf("the application got %d, which nobody sent", number))
 		}
 	}
-	genuine := history{attempts: h.attempts[:0:0]}
-	for _, a := range h.attempts {
-		if a.proof >= 0 {
-			genuine.attempts = append(genuine.attempts, a)
-		}
+	// A proof's claim has nothing to do with another's. All at once they would
+	// not fit into memory where there are millions.
+	const together = 10_000
+	slices.SortStableFunc(h.attempts, func(a, b attempt) int { return a.proof - b.proof })
+	upTo := func(attempts []attempt, proof int) int {
+		n, _ := slices.BinarySearchFunc(attempts, proof, func(a attempt, proof int) int { return a.proof - proof })
+		return n
 	}
-	if !porcupine.CheckOperations(model.ToModel(), genuine.operations()) {
-		problems = append(problems, "the claims are not linearizable")
+	for rest := h.attempts[upTo(h.attempts, 0):]; len(rest) > 0; { // those below are made up
+		first := rest[0].proof
+		n := upTo(rest, first+together)
+		some := history{attempts: rest[:n]}
+		rest = rest[n:]
+		if !porcupine.CheckOperations(model.ToModel(), some.operations()) {
+			problems = append(problems, fmt.Sprintf("the claims of the proofs from %d to %d are not linearizable", first, first+together-1))
+		}
 	}
 	return problems, len(forwards)
 }

@@ -12,6 +12,10 @@ func TestTheCheckerSees(t *testing.T) {
 	a := func(number int, call, end time.Duration, o outcome) attempt {
 		return attempt{proof: 1, number: number, call: call, end: end, outcome: o}
 	}
+	of := func(proof int, a attempt) attempt {
+		a.proof = proof
+		return a
+	}
 	for name, test := range map[string]struct {
 		attempts []attempt
 		forwards map[int][]time.Duration
@@ -27,6 +31,8 @@ func TestTheCheckerSees(t *testing.T) {
 		"an answer of nobody":          {[]attempt{a(1, 1*s, 2*s, passed)}, nil, "not by the application"},
 		"refused and forwarded":        {[]attempt{a(1, 1*s, 2*s, spent)}, map[int][]time.Duration{1: {2 * s}}, "refused and forwarded"},
 		"a forward without a proof":    {[]attempt{{proof: -1, number: 1, outcome: unknown}}, map[int][]time.Duration{1: {2 * s}}, "proof -1"},
+		"far behind a made-up one":     {[]attempt{{proof: -3, number: 9, outcome: unknown}, of(25_000, a(1, 1*s, 2*s, spent)), of(25_000, a(2, 3*s, 4*s, passed))}, map[int][]time.Duration{2: {4 * s}}, "proofs from 25000"},
+		"just behind a made-up one":    {[]attempt{{proof: -3, number: 9, outcome: unknown}, a(1, 1*s, 2*s, spent), a(2, 3*s, 4*s, passed)}, map[int][]time.Duration{2: {4 * s}}, "not linearizable"},
 		"a forward that nobody wanted": {nil, map[int][]time.Duration{7: {2 * s}}, "nobody sent"},
 	} {
 		h := history{attempts: test.attempts, forwards: test.forwards}
