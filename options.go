@@ -248,6 +248,9 @@ func (c *Captcha) opensInOutage() bool {
 // outage returns what becomes of proofs while the provider of v is down.
 func (c *Captcha) outage(v verifier.Verifier) (gate.OutageOptions, error) {
 	o := gate.OutageOptions{Mode: gate.OnOutage(c.OnOutage), Rate: c.OutageRate, RateInAll: c.OutageRateInAll}
+	if _, ok := v.(verifier.Local); ok && c.opensInOutage() {
+		return o, fmt.Errorf("on_outage %s has no effect: this verifier has no provider that could be down; remove on_outage", c.OnOutage)
+	}
 	if _, ok := v.(verifier.Prober); !ok && c.opensInOutage() {
 		return o, fmt.Errorf("on_outage %s needs a verifier that can tell whether its provider is down, and this one cannot: remove on_outage, or use another verifier", c.OnOutage)
 	}

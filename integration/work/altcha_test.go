@@ -13,6 +13,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddycaptcha/caddycaptcha/integration/harness"
 )
 
@@ -138,5 +140,19 @@ func TestClaimsOfWork(t *testing.T) {
 			t.Errorf("%s: the keys are %q, and live for %v, want %v", path, keys, redis.TTL(keys[0]), want)
 		}
 		redis.FlushAll()
+	}
+}
+
+// TestNothingIsDown: where there is no provider, on_outage is an error.
+func TestNothingIsDown(t *testing.T) {
+	for _, mode := range []string{"allow", "pow"} {
+		g := harness.NewGate(t)
+		config, err := harness.Adapt(g.Caddyfile("captcha /a* {\nverifier altcha\nclearance 30m\non_outage " + mode + "\n}\n" + g.Proxy()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := caddy.Load([]byte(config), true); err == nil || !strings.Contains(err.Error(), "on_outage "+mode+" has no effect") {
+			t.Errorf("on_outage %s: %v", mode, err)
+		}
 	}
 }
