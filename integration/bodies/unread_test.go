@@ -65,3 +65,24 @@ func TestASilentClientIsLetGo(t *testing.T) {
 		t.Errorf("after the answer came %q, %v", rest, err)
 	}
 }
+
+// TestWhoIsReadToTheEndHoldsNothing: clients that have their answer, and whose
+// body is still read, take no slot that others could want.
+func TestWhoIsReadToTheEndHoldsNothing(t *testing.T) {
+	b := harness.NewTestbed(t, "clearance 30m")
+	for _, head := range []string{
+		"GET /.captcha/default/challenge", "GET /.captcha/default/page", "POST /.captcha/default/needed", "POST /.captcha/default/verify", "POST /login",
+	} {
+		ask := func() int {
+			client := harness.Dial(t, b.Plain)
+			client.Say(head + " HTTP/1.1\r\nHost: " + harness.GateHost + "\r\nSec-Fetch-Site: same-origin\r\nContent-Type: text/plain\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("x", 1<<10))
+			return client.Hear().StatusCode
+		}
+		first := ask()
+		for n := range 40 { // a client has 16 slots, and its network 64
+			if status := ask(); status != first {
+				t.Fatalf("%s: the first is answered with %d, and number %d with %d", head, first, n+2, status)
+			}
+		}
+	}
+}

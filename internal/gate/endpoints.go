@@ -132,13 +132,7 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, http.StatusOK, fields, nil)
 		return
 	}
-	visit, ok := g.visits.Acquire(limit.NewClient(request.ClientIP(r)))
-	if !ok {
-		g.refuseVisit(w, r, Decision{Outcome: Overloaded, Reason: reasonLimit})
-		return
-	}
-	defer visit.Release(true) // each counts
-	challenge, failure := g.challenge(r)
+	challenge, failure := g.visitForChallenge(r)
 	if challenge == nil {
 		g.refuseVisit(w, r, failure)
 		return
@@ -149,6 +143,17 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, r, http.StatusOK, fields, append(body, '\n'))
+}
+
+// visitForChallenge is challenge for a client that may have one. The slot is
+// free again before the answer is written: who gets it may be read to the end.
+func (g *Gate) visitForChallenge(r *http.Request) (challenge any, failure Decision) {
+	visit, ok := g.visits.Acquire(limit.NewClient(request.ClientIP(r)))
+	if !ok {
+		return nil, Decision{Outcome: Overloaded, Reason: reasonLimit}
+	}
+	defer visit.Release(true) // each counts
+	return g.challenge(r)
 }
 
 // challenge returns what a page needs to show the widget, or the decision that
@@ -221,7 +226,7 @@ func (g *Gate) servePage(w http.ResponseWriter, r *http.Request) {
 		g.refuseVisit(w, r, Decision{Outcome: Overloaded, Reason: reasonLimit})
 		return
 	}
-	defer visit.Release(true) // each counts
+	visit.Release(true) // each counts, and is done in a moment
 	g.unshown.shown()
 	shown := g.shown()
 	data := browser.WidgetData{

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -46,28 +47,42 @@ func (g *Gate) Foresee() { g.foresees.Store(true) }
 // serveNeeded says what a submission will need, so that the script holds
 // nothing that needs no holding. It takes no use of a clearance.
 func (g *Gate) serveNeeded(w http.ResponseWriter, r *http.Request) {
-	slot, ok := g.questions.Acquire(limit.NewClient(request.ClientIP(r)))
-	if !ok {
+	answered, err := g.foresee(w, r)
+	if errors.Is(err, errLimit) {
 		g.refuseEndpoint(w, r, Decision{Outcome: Overloaded, Reason: reasonLimit})
 		return
+	}
+	if err != nil {
+		closeUnread(w.Header(), r, true)
+		writeProblem(w, r, problem{Status: http.StatusBadRequest, Detail: "The body must be a JSON object with a method and a URL."})
+		return
+	}
+	body, err := json.Marshal(answered)
+	if err != nil {
+		body = []byte("{}") // a text and a truth value always have a JSON form
+	}
+	answer(w, r, http.StatusOK, http.Header{"Content-Type": {"application/json"}, "Cache-Control": {noStore}}, append(body, '\n'))
+}
+
+// foresee reads the question and answers it, for a client that may ask one. The
+// slot is free again before the answer is written: who gets it may be read to
+// the end.
+func (g *Gate) foresee(w http.ResponseWriter, r *http.Request) (foresight, error) {
+	slot, ok := g.questions.Acquire(limit.NewClient(request.ClientIP(r)))
+	if !ok {
+		return foresight{}, errLimit
 	}
 	defer slot.Release(true) // each counts
 	var q question
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxQuestion)).Decode(&q); err != nil {
-		closeUnread(w.Header(), r, true)
-		writeProblem(w, r, problem{Status: http.StatusBadRequest, Detail: "The body must be a JSON object with a method and a URL."})
-		return
+		return foresight{}, err
 	}
 	answered := foresight{Needed: "unknown"}
 	if g.surelyOpen(r, q) {
 		answered.Needed = "no"
 	}
 	answered.Cleared, _ = g.peekClearance(r)
-	body, err := json.Marshal(answered)
-	if err != nil {
-		body = []byte("{}") // a text and a truth value always have a JSON form
-	}
-	answer(w, r, http.StatusOK, http.Header{"Content-Type": {"application/json"}, "Cache-Control": {noStore}}, append(body, '\n'))
+	return answered, nil
 }
 
 // surelyOpen reports whether no handler of the policy will match the request
