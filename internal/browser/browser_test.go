@@ -109,6 +109,28 @@ func TestScriptsAreWhole(t *testing.T) {
 	}
 }
 
+// TestFiles: a widget's own files are served by names that change with them.
+func TestFiles(t *testing.T) {
+	w := NewWidget("", nil, map[string][]byte{"altcha.js": []byte("a()"), "altcha-worker.js": []byte("b()"), "page-en.js": []byte("mine()")})
+	for file, content := range map[string]string{"altcha.js": "a()", "altcha-worker.js": "b()"} {
+		name := w.urls[file]
+		script, current, ok := w.ScriptNamed(name)
+		if !ok || !current || string(script.Content) != content || !strings.HasPrefix(name, strings.TrimSuffix(file, ".js")+"-") {
+			t.Errorf("%s is served as %s: %t, %t", file, name, current, ok)
+		}
+		older := strings.TrimSuffix(file, ".js") + "-0123456789abcdef.js"
+		if script, current, ok := w.ScriptNamed(older); !ok || current || string(script.Content) != content {
+			t.Errorf("%s is served as %s: %t, %t", file, older, current, ok)
+		}
+	}
+	if script, _, _ := w.ScriptNamed("page-en-0123456789abcdef.js"); script != pageScripts["en"] {
+		t.Error("a file takes the place of the page's script")
+	}
+	if _, _, ok := NewWidget("", nil, nil).ScriptNamed("altcha-0123456789abcdef.js"); ok {
+		t.Error("there is a file where there is none")
+	}
+}
+
 func TestNoncesDiffer(t *testing.T) {
 	seen := map[string]bool{}
 	for range 1000 {

@@ -104,7 +104,10 @@ func TestSettings(t *testing.T) {
 		`{"base":"/b","policy":"login","id":"","reason":"","next":"resend","entries":[["a","1"],["f",null]],"enctype":"multipart/form-data"}`: Data{
 			Base: "/b", Policy: "login", Next: Resend, Form: form.Form{Enctype: form.Multipart, Entries: entries},
 		},
-		`{"lang":"zh-TW","base":"/b","policy":"login","reason":"binding","cleared":false}`: widgetView{WidgetData{Lang: "zh-TW", Base: "/b", Policy: "login", Reason: "binding"}, nil},
+		`{"lang":"zh-TW","base":"/b","policy":"login","provider":"p","files":{"a.js":"/b/a-993cadadfd90b2c6.js"},"reason":"binding","cleared":false}`: widgetView{
+			WidgetData{Lang: "zh-TW", Base: "/b", Policy: "login", Provider: "p", Reason: "binding"},
+			NewWidget("", nil, map[string][]byte{"a.js": []byte("hello()")}),
+		},
 	} {
 		if got, err := data.Settings(); err != nil || got != want {
 			t.Errorf("got %s and error %v, want %s", got, err, want)
