@@ -21,7 +21,7 @@ type Verifier interface {
 	Captcha() (provider, id string)
 
 	// Service is the URL of the service that proofs are checked with. It is
-	// not secret.
+	// not secret. A Local has none.
 	Service() string
 
 	// Fingerprint is a digest over the provider and everything that a verdict
