@@ -119,7 +119,7 @@ func (g *Gate) outageChanged(down bool) {
 		g.Logger.Info("the captcha provider is up again, and proofs are verified", about...)
 	case g.allowsOutage():
 		g.Logger.Error("the captcha provider is down: until it is up again, well-formed proofs pass unverified, as on_outage and outage_rate say", about...)
-	case g.outage.work != nil:
+	case g.Outage.Mode == OutagePoW:
 		g.Logger.Error("the captcha provider is down: until it is up again, people are asked for a proof of work, as on_outage and outage_rate say", about...)
 	default:
 		g.Logger.Error("the captcha provider is down: until it is up again, proofs are refused; if it is not the provider, check DNS, firewall and endpoint", about...)
