@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"context"
 	"errors"
 	"net/http"
 
@@ -42,15 +41,15 @@ func (g *Gate) clearanceOptions() clearance.Options {
 // useClearance is the decision about a request's clearance: Cleared, or
 // Missing with the reason why there is no valid one. With max_uses it takes
 // one of the uses.
-func (g *Gate) useClearance(r *http.Request) Decision {
+func (g *Gate) useClearance(r *http.Request, p *patience) Decision {
 	if g.issuer == nil {
 		return Decision{Outcome: Missing}
 	}
 	ctx := r.Context()
-	if g.Monitor && g.takesUses() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, monitorWait)
-		defer cancel()
+	if g.takesUses() {
+		var waited func()
+		ctx, waited = p.wait(ctx)
+		defer waited()
 	}
 	state, reason, err := g.checkClearance(r, func(id clearance.ID) (bool, error) {
 		return g.Store.Use(ctx, cache.Key(id))

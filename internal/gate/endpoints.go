@@ -211,11 +211,11 @@ func (g *Gate) serveVerify(w http.ResponseWriter, r *http.Request) {
 // else that one's.
 func (g *Gate) proveAtVerify(w http.ResponseWriter, r *http.Request) Decision {
 	if work := g.outage.work; work != nil {
-		if d := work.prove(w, r); d.Outcome != Missing {
+		if d := work.prove(w, r, nil); d.Outcome != Missing {
 			return d
 		}
 	}
-	return g.atVerify.prove(w, r)
+	return g.atVerify.prove(w, r, nil)
 }
 
 // servePage serves the widget page, which the challenge page and the dialog

@@ -186,11 +186,12 @@ func (g *Gate) Decide(w http.ResponseWriter, r *http.Request) Decision {
 	if g.takesUses() && request.IsPrefetch(r.Header) {
 		return Decision{Outcome: Missing, Reason: reasonPrefetch}
 	}
-	cleared := g.useClearance(r)
+	p := g.patience()
+	cleared := g.useClearance(r, p)
 	if cleared.Outcome != Missing {
 		return cleared
 	}
-	d := g.onRequest.prove(w, r)
+	d := g.onRequest.prove(w, r, p)
 	if d.Outcome == Missing && d.Reason == extract.ReasonNone && cleared.Reason != "" {
 		d.Reason = cleared.Reason // tells more: there was a clearance, but it would not do
 	}

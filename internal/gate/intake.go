@@ -31,8 +31,9 @@ type intake struct {
 	ownFields bool
 }
 
-// prove takes the proof out of the request and spends it.
-func (in *intake) prove(w http.ResponseWriter, r *http.Request) Decision {
+// prove takes the proof out of the request and spends it. The patience is that
+// with the replay cache and the provider.
+func (in *intake) prove(w http.ResponseWriter, r *http.Request, p *patience) Decision {
 	timeout := bodyTimeout
 	if in.monitors {
 		timeout = 0 // a deadline would break a slow upload that has to go on
@@ -42,7 +43,7 @@ func (in *intake) prove(w http.ResponseWriter, r *http.Request) Decision {
 	if err != nil {
 		return unreadable(err)
 	}
-	d := in.judgeFound(r, found)
+	d := in.judgeFound(r, found, p)
 	d.unread = found.BodyUnread
 	if d.Outcome == Malformed && in.ownFields {
 		d.Outcome = Missing
@@ -51,7 +52,7 @@ func (in *intake) prove(w http.ResponseWriter, r *http.Request) Decision {
 }
 
 // judgeFound is the decision about what was found in the request.
-func (in *intake) judgeFound(r *http.Request, found extract.Result) Decision {
+func (in *intake) judgeFound(r *http.Request, found extract.Result, p *patience) Decision {
 	switch found.Status {
 	case extract.Missing:
 		return Decision{Outcome: Missing, Reason: found.Reason}
@@ -67,11 +68,11 @@ func (in *intake) judgeFound(r *http.Request, found extract.Result) Decision {
 	}
 	verdict := in.captcha.Check(proof, clock.Now(), g.maxAge())
 	if g.isDown() && !in.standsIn {
-		return in.judgeInOutage(r, proof, verdict)
+		return in.judgeInOutage(r, proof, verdict, p)
 	}
 	if verdict.Result != verifier.Unknown {
 		g.alert(verdict)
 		return judge(verdict)
 	}
-	return in.spend(r, proof)
+	return in.spend(r, proof, p)
 }

@@ -128,7 +128,7 @@ func (g *Gate) outageChanged(down bool) {
 
 // judgeInOutage is the decision about a proof while the provider is down.
 // verdict is that of the local checks.
-func (in *intake) judgeInOutage(r *http.Request, proof verifier.Proof, verdict verifier.Verdict) Decision {
+func (in *intake) judgeInOutage(r *http.Request, proof verifier.Proof, verdict verifier.Verdict, p *patience) Decision {
 	g := in.gate
 	var key cache.Key
 	switch {
@@ -149,7 +149,8 @@ func (in *intake) judgeInOutage(r *http.Request, proof verifier.Proof, verdict v
 	}
 	g.warnOfAddresses(r)
 	client := g.clientOf(r)
-	return in.claim(r, key, g.Store.TTL(), identity, client, &admission{quota: g.outage.quota, client: client})
+	admitted := &admission{quota: g.outage.quota, client: client}
+	return in.claim(r, flight.Attempt[finding]{Key: key, TTL: g.Store.TTL(), Identity: identity, Verification: admitted}, p)
 }
 
 // disasterProof returns the claim key of a proof that the provider's widget

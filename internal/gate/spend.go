@@ -9,7 +9,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/caddycaptcha/caddycaptcha/cache"
 	"github.com/caddycaptcha/caddycaptcha/internal/flight"
 	"github.com/caddycaptcha/caddycaptcha/internal/limit"
 	"github.com/caddycaptcha/caddycaptcha/internal/request"
@@ -45,7 +44,7 @@ func isDeadline(err error) bool { return errors.Is(err, context.DeadlineExceeded
 
 // spend uses a well-formed proof for this request: it claims it, has it
 // verified, and keeps or gives back the claim.
-func (in *intake) spend(r *http.Request, proof verifier.Proof) Decision {
+func (in *intake) spend(r *http.Request, proof verifier.Proof, p *patience) Decision {
 	c := in.captcha
 	identity := c.identity(r, proof)
 	if reason, ok := rejectedProofs().reason(identity); ok {
@@ -54,8 +53,9 @@ func (in *intake) spend(r *http.Request, proof verifier.Proof) Decision {
 	in.gate.warnOfAddresses(r)
 	client := c.clientOf(r)
 	v := &verification{intake: in, proof: proof, identity: identity, client: client}
+	a := flight.Attempt[finding]{Key: c.claimKey(proof), TTL: c.claimTTL(in.gate.Store), Identity: identity, Verification: v}
 	if c.local == nil {
-		return in.claim(r, c.claimKey(proof), c.claimTTL(in.gate.Store), identity, client, v)
+		return in.claim(r, a, p)
 	}
 	// What is judged here is judged before it is claimed: that costs less than
 	// a claim.
@@ -66,26 +66,17 @@ func (in *intake) spend(r *http.Request, proof verifier.Proof) Decision {
 	if verdict.Result != verifier.Passed {
 		return judge(verdict)
 	}
-	return in.claim(r, c.claimKey(proof), c.claimTTL(in.gate.Store), identity, client, &admission{quota: c.local.quota, client: client})
+	a.Verification = &admission{quota: c.local.quota, client: client}
+	return in.claim(r, a, p)
 }
 
-// claim claims a proof, and decides by what is found of it.
-func (in *intake) claim(r *http.Request, key cache.Key, ttl time.Duration, identity [32]byte, client verifier.Client, v flight.Verification[finding]) Decision {
+// claim claims a proof for the client, and decides by what is found of it.
+func (in *intake) claim(r *http.Request, a flight.Attempt[finding], p *patience) Decision {
 	g := in.gate
-	ctx := r.Context()
-	if in.monitors {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, monitorWait)
-		defer cancel()
-	}
-	seat, err := flights.Join(ctx, flight.Attempt[finding]{
-		Key:          key,
-		Identity:     identity,
-		Prefix:       request.ClientPrefix(client.IP),
-		Store:        g.Store,
-		TTL:          ttl,
-		Verification: v,
-	})
+	a.Prefix, a.Store = request.ClientPrefix(request.ClientIP(r)), g.Store
+	ctx, waited := p.wait(r.Context())
+	defer waited()
+	seat, err := flights.Join(ctx, a)
 	if err != nil {
 		return in.withoutVerdict(r, err)
 	}
