@@ -55,10 +55,10 @@ func linger(w http.ResponseWriter, r *http.Request) {
 	discarded := make([]byte, 4<<10)
 	for end := time.Now().Add(lingerTime); ; {
 		now := time.Now()
-		if !now.Before(end) || control.SetReadDeadline(now.Add(min(lingerSilence, end.Sub(now)))) != nil {
+		if control.SetReadDeadline(now.Add(min(lingerSilence, end.Sub(now)))) != nil {
 			return
 		}
-		if _, err := r.Body.Read(discarded); err != nil {
+		if _, err := r.Body.Read(discarded); err != nil { // or the last deadline has passed
 			return
 		}
 	}

@@ -47,7 +47,7 @@ func (g *Gate) Foresee() { g.foresees.Store(true) }
 // serveNeeded says what a submission will need, so that the script holds
 // nothing that needs no holding. It takes no use of a clearance.
 func (g *Gate) serveNeeded(w http.ResponseWriter, r *http.Request) {
-	answered, err := g.foresee(w, r)
+	answered, err := g.answerQuestion(w, r)
 	if errors.Is(err, errLimit) {
 		g.refuseEndpoint(w, r, Decision{Outcome: Overloaded, Reason: reasonLimit})
 		return
@@ -64,10 +64,10 @@ func (g *Gate) serveNeeded(w http.ResponseWriter, r *http.Request) {
 	answer(w, r, http.StatusOK, http.Header{"Content-Type": {"application/json"}, "Cache-Control": {noStore}}, append(body, '\n'))
 }
 
-// foresee reads the question and answers it, for a client that may ask one. The
-// slot is free again before the answer is written: who gets it may be read to
-// the end.
-func (g *Gate) foresee(w http.ResponseWriter, r *http.Request) (foresight, error) {
+// answerQuestion reads the question and answers it, for a client that may ask
+// one. The slot is free again before the answer is written: who gets it may be
+// read to the end.
+func (g *Gate) answerQuestion(w http.ResponseWriter, r *http.Request) (foresight, error) {
 	slot, ok := g.questions.Acquire(limit.NewClient(request.ClientIP(r)))
 	if !ok {
 		return foresight{}, errLimit
