@@ -48,7 +48,7 @@ type cluster struct {
 	app, provider *httptest.Server
 	redis         *process
 	nodes         [nodes]*process
-	lines         [nodes]*line
+	lines         [nodes]*harness.Wire
 	addresses     [nodes]string
 	admins        [nodes]string
 	store         func(node int) string // where the claims are, as options of replay_cache redis
@@ -171,7 +171,7 @@ func (c *cluster) startRedis() {
 	c.redis.start()
 	t.Cleanup(c.redis.kill)
 	for node := range nodes {
-		c.lines[node] = newLine(t, address)
+		c.lines[node] = harness.NewWire(t, address)
 	}
 	c.store = func(node int) string { return "address " + c.lines[node].Addr().String() }
 }
@@ -251,12 +251,12 @@ var faults = map[string]func(c *cluster, node int, d time.Duration){
 		c.redis.start()
 	},
 	"Redis stalls":      func(c *cluster, _ int, d time.Duration) { c.redis.stall(d) },
-	"answers get lost":  func(c *cluster, node int, d time.Duration) { c.broken(node, loses, d) },
-	"a node is cut off": func(c *cluster, node int, d time.Duration) { c.broken(node, cut, d) },
+	"answers get lost":  func(c *cluster, node int, d time.Duration) { c.broken(node, harness.Loses, d) },
+	"a node is cut off": func(c *cluster, node int, d time.Duration) { c.broken(node, harness.Cut, d) },
 	"a line is slow": func(c *cluster, node int, d time.Duration) {
-		c.lines[node].delay.Store(int64(d / 4))
+		c.lines[node].Delay.Store(int64(d / 4))
 		time.Sleep(d)
-		c.lines[node].delay.Store(0)
+		c.lines[node].Delay.Store(0)
 	},
 	"a clock goes back":    func(c *cluster, node int, d time.Duration) { c.wrong(node, -10*time.Minute, d) },
 	"a clock goes forward": func(c *cluster, node int, d time.Duration) { c.wrong(node, 10*time.Minute, d) },
@@ -271,9 +271,9 @@ func (c *cluster) wrong(node int, by, d time.Duration) {
 }
 
 func (c *cluster) broken(node int, mode int32, d time.Duration) {
-	c.lines[node].breaks(mode)
+	c.lines[node].Breaks(mode)
 	time.Sleep(d)
-	c.lines[node].breaks(carries)
+	c.lines[node].Breaks(harness.Carries)
 }
 
 // breakUntil lets faults happen, all kinds in a random order and then again, until

@@ -142,5 +142,17 @@ func (g *Gate) Want(a Answer, status int, outcome string) {
 	}
 }
 
+// WantRefused checks that an answer is a refusal, of that outcome and reason,
+// and that the app saw nothing.
+func (g *Gate) WantRefused(what string, a Answer, outcome, reason string) {
+	g.T.Helper()
+	if got := a.Header.Get("Captcha-Outcome"); got != outcome || a.Problem(g.T)["reason"] != reason {
+		g.T.Errorf("%s: %d %s, want %s (%s)", what, a.StatusCode, a.Text, outcome, reason)
+	}
+	if seen := g.Seen(); len(seen) != 0 {
+		g.T.Errorf("%s: the app saw %q", what, seen)
+	}
+}
+
 // WantPassed checks that a request reached the app, and its answer the client.
 func (g *Gate) WantPassed(a Answer) { g.T.Helper(); g.Want(a, 200, "") }

@@ -84,17 +84,6 @@ func (v visitor) challenge(policy string) (answer harness.Answer, members map[st
 	return answer, answer.Problem(v.T)
 }
 
-// refused checks that an answer is a refusal, of that outcome and reason.
-func (v visitor) refused(what string, a harness.Answer, outcome, reason string) {
-	v.T.Helper()
-	if got := a.Header.Get("Captcha-Outcome"); got != outcome || a.Problem(v.T)["reason"] != reason {
-		v.T.Errorf("%s: %d %s, want %s (%s)", what, a.StatusCode, a.Text, outcome, reason)
-	}
-	if seen := v.Seen(); len(seen) != 0 {
-		v.T.Errorf("%s: the app saw %q", what, seen)
-	}
-}
-
 // passes checks that a request was forwarded.
 func (v visitor) passes(what string, a harness.Answer) {
 	v.T.Helper()
@@ -155,9 +144,9 @@ func TestAnOutage(t *testing.T) {
 		v.passes(provider+", up", v.send("/allow/"+provider, g.Proof(provider)))
 		calls := g.VerifyCalls()
 		if proof := v.disaster(provider); proof != nil {
-			v.refused(provider+", disaster proof while up", v.send("/allow/"+provider, proof), "rejected", "offline")
+			v.WantRefused(provider+", disaster proof while up", v.send("/allow/"+provider, proof), "rejected", "offline")
 			a, _ := v.verify(provider, proof)
-			v.refused(provider+", disaster proof at verify while up", a, "rejected", "offline")
+			v.WantRefused(provider+", disaster proof at verify while up", a, "rejected", "offline")
 		}
 		if got := g.VerifyCalls(); got != calls {
 			t.Errorf("%s: a disaster proof cost %d calls", provider, got-calls)
@@ -169,8 +158,8 @@ func TestAnOutage(t *testing.T) {
 
 	g.Fail(simulator.Fault{Kind: simulator.Reset})
 	for _, provider := range harness.Providers {
-		v.refused(provider+", first unknown verdict", v.send("/deny/"+provider, g.Proof(provider)), "outage", "connection")
-		v.refused(provider+", first unknown verdict", v.send("/allow/"+provider, g.Proof(provider)), "outage", "connection")
+		v.WantRefused(provider+", first unknown verdict", v.send("/deny/"+provider, g.Proof(provider)), "outage", "connection")
+		v.WantRefused(provider+", first unknown verdict", v.send("/allow/"+provider, g.Proof(provider)), "outage", "connection")
 	}
 	if a, members := v.challenge("allow-geetest_v3"); a.StatusCode != http.StatusServiceUnavailable || members["outcome"] != "outage" {
 		t.Errorf("a challenge that cannot be had is %d %v", a.StatusCode, members)
@@ -187,13 +176,13 @@ func TestAnOutage(t *testing.T) {
 		if a, members := v.challenge("allow-" + provider); a.StatusCode != http.StatusOK || members["down"] != true {
 			t.Errorf("%s: the challenge is %d %v", provider, a.StatusCode, members)
 		}
-		v.refused(provider+", no proof", v.send(allow, nil), "missing", "none")
+		v.WantRefused(provider+", no proof", v.send(allow, nil), "missing", "none")
 		genuine := g.Proof(provider)
 		v.passes(provider+", a proof", v.send(allow, genuine))
-		v.refused(provider+", the same proof", v.send(allow, genuine), "replayed", "claimed")
-		v.refused(provider+", the same proof, denied", v.send(deny, genuine), "outage", "down")
+		v.WantRefused(provider+", the same proof", v.send(allow, genuine), "replayed", "claimed")
+		v.WantRefused(provider+", the same proof, denied", v.send(deny, genuine), "outage", "down")
 		used = append(used, func() {
-			v.refused(provider+", the same proof afterwards", v.send(allow, genuine), "replayed", "claimed")
+			v.WantRefused(provider+", the same proof afterwards", v.send(allow, genuine), "replayed", "claimed")
 		})
 
 		a, cookie := v.verify(provider, g.Proof(provider))
@@ -201,23 +190,23 @@ func TestAnOutage(t *testing.T) {
 			t.Fatalf("%s: verify answers %d %s", provider, a.StatusCode, a.Text)
 		}
 		v.passes(provider+", a clearance", v.send(allow, nil, "Cookie", cookie))
-		v.refused(provider+", the same clearance", v.send(allow, nil, "Cookie", cookie), "missing", "used_up")
+		v.WantRefused(provider+", the same clearance", v.send(allow, nil, "Cookie", cookie), "missing", "used_up")
 		_, kept := v.verify(provider, g.Proof(provider))
 		unused = append(unused, func() {
-			v.refused(provider+", an unused clearance afterwards", v.send(allow, nil, "Cookie", kept), "missing", "invalid")
+			v.WantRefused(provider+", an unused clearance afterwards", v.send(allow, nil, "Cookie", kept), "missing", "invalid")
 		})
 
 		if proof := v.disaster(provider); proof != nil {
 			v.passes(provider+", a disaster proof", v.send(allow, proof))
-			v.refused(provider+", the same disaster proof", v.send(allow, proof), "replayed", "claimed")
-			v.refused(provider+", a disaster proof, denied", v.send(deny, v.disaster(provider)), "rejected", "offline")
+			v.WantRefused(provider+", the same disaster proof", v.send(allow, proof), "replayed", "claimed")
+			v.WantRefused(provider+", a disaster proof, denied", v.send(deny, v.disaster(provider)), "rejected", "offline")
 			a, cookie := v.verify(provider, v.disaster(provider))
 			if a.StatusCode != http.StatusNoContent || cookie == "" {
 				t.Errorf("%s: verify answers a disaster proof with %d %s", provider, a.StatusCode, a.Text)
 			}
 			kept := v.disaster(provider)
 			unused = append(unused, func() {
-				v.refused(provider+", an unused disaster proof afterwards", v.send(allow, kept), "rejected", "offline")
+				v.WantRefused(provider+", an unused disaster proof afterwards", v.send(allow, kept), "rejected", "offline")
 			})
 		}
 	}
@@ -229,18 +218,18 @@ func TestAnOutage(t *testing.T) {
 	}
 	sum := fmt.Sprintf("%x", md5.Sum([]byte(issued)))
 	v.passes("the classic widget's proof", v.send("/allow/geetest_v3", offline(issued, sum)))
-	v.refused("the other one's for the same challenge", v.send("/allow/geetest_v3", offline(issued, issued)), "replayed", "claimed")
+	v.WantRefused("the other one's for the same challenge", v.send("/allow/geetest_v3", offline(issued, issued)), "replayed", "claimed")
 	forged := strings.Repeat("0", 32)
-	v.refused("a forged challenge", v.send("/allow/geetest_v3", offline(forged, forged)), "rejected", "offline")
-	v.refused("another host's challenge", v.sendTo("other.example", "/allow/geetest_v3", v.disaster(harness.GeeTestV3)), "rejected", "offline")
-	v.refused("another app's ticket", v.send("/allow/tencent", url.Values{"ticket": {fmt.Sprintf("trerror_1001_1234567_%d", time.Now().Unix())}, "randstr": {"@x"}}), "rejected", "offline")
+	v.WantRefused("a forged challenge", v.send("/allow/geetest_v3", offline(forged, forged)), "rejected", "offline")
+	v.WantRefused("another host's challenge", v.sendTo("other.example", "/allow/geetest_v3", v.disaster(harness.GeeTestV3)), "rejected", "offline")
+	v.WantRefused("another app's ticket", v.send("/allow/tencent", url.Values{"ticket": {fmt.Sprintf("trerror_1001_1234567_%d", time.Now().Unix())}, "randstr": {"@x"}}), "rejected", "offline")
 
 	v.passesRarely()
 
 	// An outage is remembered through a reload.
 	g.Run(site(g, "outage_rate 1000 1000"))
 	for _, provider := range harness.Providers {
-		v.refused(provider+", after a reload", v.send("/deny/"+provider, g.Proof(provider)), "outage", "down")
+		v.WantRefused(provider+", after a reload", v.send("/deny/"+provider, g.Proof(provider)), "outage", "down")
 	}
 	harness.AwaitEntries(t, g, "the captcha provider is down", len(harness.Providers)*2)
 	harness.AwaitEntries(t, g, "a proof passed unverified", 1)
@@ -251,7 +240,7 @@ func TestAnOutage(t *testing.T) {
 	}
 	g.Run(site(g, "outage_rate 1000 1000"))
 	for _, provider := range harness.Providers {
-		v.refused(provider+", after a stop", v.send("/deny/"+provider, g.Proof(provider)), "outage", "connection")
+		v.WantRefused(provider+", after a stop", v.send("/deny/"+provider, g.Proof(provider)), "outage", "connection")
 	}
 	v.await(true)
 
@@ -278,9 +267,9 @@ func (v visitor) passesRarely() {
 	spare := v.Proof(harness.GeeTestV4)
 	v.passes("the first", from("198.51.100.1", v.Proof(harness.GeeTestV4)))
 	v.passes("the second", from("198.51.100.1", v.Proof(harness.GeeTestV4)))
-	v.refused("the third of a client", from("198.51.100.1", spare), "overloaded", "outage_rate")
+	v.WantRefused("the third of a client", from("198.51.100.1", spare), "overloaded", "outage_rate")
 	v.passes("the same of another client", from("203.0.113.9", spare))
-	v.refused("that once more", from("203.0.113.9", spare), "replayed", "claimed")
+	v.WantRefused("that once more", from("203.0.113.9", spare), "replayed", "claimed")
 	v.passes("the fourth of all", from("203.0.113.9", v.Proof(harness.GeeTestV4)))
-	v.refused("the fifth of all", from("2001:db8::1", v.Proof(harness.GeeTestV4)), "overloaded", "outage_rate")
+	v.WantRefused("the fifth of all", from("2001:db8::1", v.Proof(harness.GeeTestV4)), "overloaded", "outage_rate")
 }

@@ -38,25 +38,25 @@ func TestWorkInAnOutage(t *testing.T) {
 		}
 		return harness.SolveAltcha(t, a.Text)
 	}
-	v.refused("a proof of the provider's", v.send(path, g.Proof(harness.GeeTestV4)), "outage", "down")
+	v.WantRefused("a proof of the provider's", v.send(path, g.Proof(harness.GeeTestV4)), "outage", "down")
 	a, _ := v.verify(harness.GeeTestV4, g.Proof(harness.GeeTestV4))
-	v.refused("a proof of the provider's at verify", a, "outage", "down")
+	v.WantRefused("a proof of the provider's at verify", a, "outage", "down")
 
 	done := work("allow-geetest_v4")
-	v.refused("work that comes with a request", v.send(path, done), "missing", "none")
+	v.WantRefused("work that comes with a request", v.send(path, done), "missing", "none")
 	a, cookie := v.verify(harness.GeeTestV4, done)
 	if a.StatusCode != http.StatusNoContent || a.Header.Get("Captcha-Outcome") != "outage_allowed" || cookie == "" {
 		t.Fatalf("verify answers %d %s", a.StatusCode, a.Text)
 	}
 	again, _ := v.verify(harness.GeeTestV4, done)
-	v.refused("the same work", again, "replayed", "claimed")
+	v.WantRefused("the same work", again, "replayed", "claimed")
 	v.passes("its clearance", v.send(path, nil, "Cookie", cookie))
-	v.refused("the same clearance", v.send(path, nil, "Cookie", cookie), "missing", "used_up")
+	v.WantRefused("the same clearance", v.send(path, nil, "Cookie", cookie), "missing", "used_up")
 
 	a, _ = v.verify("other", work("allow-geetest_v4"))
-	v.refused("another policy's work", a, "rejected", "challenge")
+	v.WantRefused("another policy's work", a, "rejected", "challenge")
 	a, _ = v.verify(harness.GeeTestV4, url.Values{"altcha": {"e30="}})
-	v.refused("no work", a, "expired", "expires")
+	v.WantRefused("no work", a, "expired", "expires")
 	for i, want := range []int{204, 204, 503} {
 		a, _ := v.verify("rare", work("allow-rare"))
 		if a.StatusCode != want {
@@ -72,8 +72,8 @@ func TestWorkInAnOutage(t *testing.T) {
 	harness.Await(t, "the provider to be found up", func() bool { return !v.isDown(harness.GeeTestV4) })
 	calls := g.VerifyCalls()
 	a, _ = v.verify(harness.GeeTestV4, unused)
-	v.refused("work while up", a, "rejected", "offline")
-	v.refused("an unused clearance afterwards", v.send(path, nil, "Cookie", kept), "missing", "invalid")
+	v.WantRefused("work while up", a, "rejected", "offline")
+	v.WantRefused("an unused clearance afterwards", v.send(path, nil, "Cookie", kept), "missing", "invalid")
 	if g.VerifyCalls() != calls {
 		t.Error("the provider was asked about work")
 	}
@@ -84,5 +84,5 @@ func TestWorkInAnOutage(t *testing.T) {
 
 	// Nor where work is the captcha itself.
 	g.Run("captcha " + path + "* allow-geetest_v4 {\nverifier altcha {\ndifficulty 3\n}\n}\n" + g.Proxy())
-	v.refused("work of an outage in place of work", v.send(path, issued), "rejected", "challenge")
+	v.WantRefused("work of an outage in place of work", v.send(path, issued), "rejected", "challenge")
 }

@@ -1,10 +1,8 @@
 package outcomes
 
 import (
-	"io"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,7 +53,7 @@ func TestRedisIsDown(t *testing.T) {
 // with the uses of its clearance and the claim of its proof together.
 func TestMonitorWaitsOnce(t *testing.T) {
 	server := miniredis.RunT(t)
-	slow := lateAnswers(t, server.Addr())
+	slow := harness.NewWire(t, server.Addr())
 	g := harness.NewGate(t)
 	g.Global = "captcha {\nreplay_cache redis {\naddress " + slow.Addr().String() + "\ntimeout 5s\neviction_ok\n}\n}\n"
 	g.Run(g.Captcha(harness.GeeTestV4, "clearance 10m {\nmax_uses 1\n}", "mode monitor") + g.Proxy())
@@ -65,59 +63,11 @@ func TestMonitorWaitsOnce(t *testing.T) {
 		harness.SetHeaders(request.Header, g.Proof(harness.GeeTestV4))
 		g.WantPassed(harness.Send(t, request))
 	}
-	send() // takes the use
-	slow.late.Store(int64(700 * time.Millisecond))
+	send()                                          // takes the use
+	slow.Delay.Store(int64(350 * time.Millisecond)) // there, and back
 	send()
 	harness.AwaitEntries(t, g, "captcha would have refused", 1)
 	if reason := g.Entries("captcha would have refused")[0]["reason"]; reason != "cache_unavailable" && reason != "monitor_wait" {
 		t.Errorf("the reason is %v", reason)
 	}
-}
-
-// delayed is a way to a server whose answers come late.
-type delayed struct {
-	net.Listener
-	late atomic.Int64
-}
-
-func lateAnswers(t *testing.T, to string) *delayed {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	d := &delayed{Listener: listener}
-	go func() {
-		for {
-			here, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			there, err := net.Dial("tcp", to)
-			if err != nil {
-				here.Close()
-				return
-			}
-			go func() {
-				defer there.Close()
-				_, _ = io.Copy(there, here)
-			}()
-			go func() {
-				defer here.Close()
-				buffer := make([]byte, 4<<10)
-				for {
-					n, err := there.Read(buffer)
-					if err != nil {
-						return
-					}
-					time.Sleep(time.Duration(d.late.Load()))
-					if _, err := here.Write(buffer[:n]); err != nil {
-						return
-					}
-				}
-			}()
-		}
-	}()
-	return d
 }

@@ -40,16 +40,6 @@ func (v visitor) work(policy string) url.Values {
 	return harness.SolveAltcha(v.T, a.Text)
 }
 
-func (v visitor) refused(what string, a harness.Answer, outcome, reason string) {
-	v.T.Helper()
-	if got := a.Header.Get("Captcha-Outcome"); got != outcome || a.Problem(v.T)["reason"] != reason {
-		v.T.Errorf("%s: %d %s, want %s (%s)", what, a.StatusCode, a.Text, outcome, reason)
-	}
-	if seen := v.Seen(); len(seen) != 0 {
-		v.T.Errorf("%s: the app saw %q", what, seen)
-	}
-}
-
 // policies are three, of which the third is one that few get through.
 func policies(g *harness.Gate) string {
 	policy := func(name, options, more string) string {
@@ -67,18 +57,18 @@ func TestWork(t *testing.T) {
 
 	done := v.work("a")
 	v.WantPassed(v.to(site, "GET", "/a", "", header(done)...))
-	v.refused("the same work", v.to(site, "GET", "/a", "", header(done)...), "replayed", "claimed")
+	v.WantRefused("the same work", v.to(site, "GET", "/a", "", header(done)...), "replayed", "claimed")
 	v.WantPassed(v.to(site, "POST", "/a", v.work("a").Encode()+"&user=x", "Content-Type", harness.FormType))
 	v.WantPassed(v.to(strings.ToUpper(site), "POST", "/a", `{"altcha":"`+v.work("a").Get("altcha")+`"}`, "Content-Type", "application/json"))
-	v.refused("none", v.to(site, "GET", "/a", ""), "missing", "none")
-	v.refused("work for another host", v.to("other.example", "GET", "/a", "", header(v.work("a"))...), "rejected", "challenge")
-	v.refused("work for another policy", v.to(site, "GET", "/b", "", header(v.work("a"))...), "rejected", "challenge")
-	v.refused("something else", v.to(site, "GET", "/a", "", "Captcha-Altcha", "e30="), "expired", "expires")
-	v.refused("no base64", v.to(site, "GET", "/a", "", "Captcha-Altcha", "%%%"), "missing", "altcha")
+	v.WantRefused("none", v.to(site, "GET", "/a", ""), "missing", "none")
+	v.WantRefused("work for another host", v.to("other.example", "GET", "/a", "", header(v.work("a"))...), "rejected", "challenge")
+	v.WantRefused("work for another policy", v.to(site, "GET", "/b", "", header(v.work("a"))...), "rejected", "challenge")
+	v.WantRefused("something else", v.to(site, "GET", "/a", "", "Captcha-Altcha", "e30="), "expired", "expires")
+	v.WantRefused("no base64", v.to(site, "GET", "/a", "", "Captcha-Altcha", "%%%"), "missing", "altcha")
 
 	// What one place has turned down is as good as before at the right one.
 	spare := v.work("a")
-	v.refused("a spare one at the wrong place", v.to("other.example", "GET", "/a", "", header(spare)...), "rejected", "challenge")
+	v.WantRefused("a spare one at the wrong place", v.to("other.example", "GET", "/a", "", header(spare)...), "rejected", "challenge")
 	v.WantPassed(v.to(site, "GET", "/a", "", header(spare)...))
 
 	a := v.to(site, "POST", "/.captcha/a/verify", v.work("a").Encode(), "Content-Type", harness.FormType, "Sec-Fetch-Site", "same-origin")
@@ -92,7 +82,7 @@ func TestWork(t *testing.T) {
 	v.WantPassed(v.to(site, "GET", "/a", "", header(used)...))
 	g.Run(policies(g))
 	v.WantPassed(v.to(site, "GET", "/a", "", header(before)...))
-	v.refused("used before the reload", v.to(site, "GET", "/a", "", header(used)...), "replayed", "claimed")
+	v.WantRefused("used before the reload", v.to(site, "GET", "/a", "", header(used)...), "replayed", "claimed")
 
 	from := func(client string, proof url.Values) harness.Answer {
 		return v.to(site, "GET", "/rare", "", append(header(proof), "X-Forwarded-For", client)...)
@@ -100,9 +90,9 @@ func TestWork(t *testing.T) {
 	v.WantPassed(from("198.51.100.1", v.work("rare")))
 	v.WantPassed(from("198.51.100.1", v.work("rare")))
 	third := v.work("rare")
-	v.refused("the third of a client", from("198.51.100.1", third), "overloaded", "rate")
+	v.WantRefused("the third of a client", from("198.51.100.1", third), "overloaded", "rate")
 	v.WantPassed(from("203.0.113.9", third))
-	v.refused("the fourth of all", from("2001:db8::1", v.work("rare")), "overloaded", "rate")
+	v.WantRefused("the fourth of all", from("2001:db8::1", v.work("rare")), "overloaded", "rate")
 }
 
 // TestWorkIsUsedOnce, by however many requests at once, of two policies.
