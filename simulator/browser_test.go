@@ -82,7 +82,7 @@ log.push('run'); });</script>`, o.html, provider.URL, o.script, o.code)
 	}))
 	t.Cleanup(application.Close)
 	tb := &tab{t, browsertest.New(t), provider.URL}
-	if err := chromedp.Do(tb.ctx, chromedp.Navigate(application.URL)); err != nil {
+	if err := chromedp.Do(tb.ctx, browsertest.Open(application.URL)); err != nil {
 		t.Fatal(err)
 	}
 	return tb

@@ -142,7 +142,7 @@ func TestDemoForms(t *testing.T) {
 	} {
 		t.Run(form, func(t *testing.T) {
 			ctx := browsertest.New(t)
-			steps := []chromedp.Action[chromedp.Void]{chromedp.Navigate(server.URL + "/login?csp=strict")}
+			steps := []chromedp.Action[chromedp.Void]{browsertest.Open(server.URL + "/login?csp=strict")}
 			if form == "upload" {
 				steps = append(steps, chromedp.SetUploadFiles("#upload input[type=file]", []string{file}))
 			}

@@ -42,7 +42,7 @@ func (p *Person) where() string {
 // Open opens a path of the application.
 func (p *Person) Open(path string) {
 	p.T.Helper()
-	p.do(chromedp.Navigate(p.Site + path))
+	p.do(browsertest.Open(p.Site + path))
 }
 
 const pause = 50 * time.Millisecond

@@ -31,7 +31,6 @@ func TestTwoPolicies(t *testing.T) {
 	p.arrives("Called 200")
 	p.submit()
 	meeting{p, "/.captcha/default/"}.click(solveButton)
-	p.await("location.pathname === '/login' && document.readyState === 'complete'")
 	p.awaits(func() bool { return len(w.app.got()) == 2 })
 	p.open(w.url + "/login")
 	p.click("#order button") // cleared already

@@ -66,7 +66,7 @@ func TestOtherFormsAreLeftAlone(t *testing.T) {
 				if test.until != "" { // or else the next navigation comes in between
 					do(t, ctx, browsertest.Await(test.until))
 				}
-				do(t, ctx, chromedp.Navigate(g.server.URL+"/last"))
+				do(t, ctx, browsertest.Open(g.server.URL+"/last"))
 				if got := g.count(&g.ready); got != 0 {
 					t.Errorf("%d challenge pages, want none", got)
 				}
@@ -106,7 +106,7 @@ func TestGivenUpFormStaysAndCanBeSubmittedAgain(t *testing.T) {
 func TestClearedBrowserIsNotAsked(t *testing.T) {
 	g := serveApp(t, &gated{policies: []string{"login"}, body: loginForm}).start()
 	ctx := g.open(t, click("#go"), g.solve(1), browsertest.Await("document.title === 'received'"))
-	do(t, ctx, chromedp.Navigate(g.server.URL+"/app"), click("#go"), browsertest.Await("document.title === 'received'"))
+	do(t, ctx, browsertest.Open(g.server.URL+"/app"), click("#go"), browsertest.Await("document.title === 'received'"))
 	if pages, shown := g.count(&g.pages), g.count(&g.ready); pages != 1 || shown != 1 || len(g.requests()) != 2 {
 		t.Errorf("%d challenge pages, %d shown, received %q; want 1, 1 and two forms", pages, shown, g.requests())
 	}

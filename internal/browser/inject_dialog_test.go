@@ -151,7 +151,7 @@ func TestLanguages(t *testing.T) {
 	} {
 		g := serveApp(t, &gated{policies: []string{"login"}, body: loginForm}).start()
 		ctx := browsertest.New(t)
-		do(t, ctx, browsertest.Emulate(browsertest.View{Language: test.language}), chromedp.Navigate(g.server.URL+"/app"), js("fetch('/login'), 0"), browsertest.Await(noted))
+		do(t, ctx, browsertest.Emulate(browsertest.View{Language: test.language}), browsertest.Open(g.server.URL+"/app"), js("fetch('/login'), 0"), browsertest.Await(noted))
 		if got := accessibleNames(t, ctx); !strings.Contains(got, test.button) {
 			t.Errorf("%v: got %s", test, got)
 		}
@@ -207,7 +207,7 @@ func TestPageIsSeenBehindTheFrame(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			g := serveApp(t, &gated{policies: []string{"login"}, mode: "card", head: test.head + "<style>body { background: rgb(200 0 0) }</style>", body: loginForm}).start()
 			ctx := browsertest.New(t)
-			do(t, ctx, browsertest.Emulate(browsertest.View{Scheme: test.scheme, Width: 400, Height: 400}), chromedp.Navigate(g.server.URL+"/app"), click("#go"), g.asked(1))
+			do(t, ctx, browsertest.Emulate(browsertest.View{Scheme: test.scheme, Width: 400, Height: 400}), browsertest.Open(g.server.URL+"/app"), click("#go"), g.asked(1))
 			shot, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 			if err != nil {
 				t.Fatal(err)

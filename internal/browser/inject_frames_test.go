@@ -3,8 +3,6 @@ package browser_test
 import (
 	"testing"
 
-	"github.com/chromedp/chromedp"
-
 	"github.com/caddycaptcha/caddycaptcha/internal/browsertest"
 )
 
@@ -45,6 +43,6 @@ func TestAFrameInAnotherSitesPageAsksByItself(t *testing.T) {
 	g := serveApp(t, &gated{policies: []string{"login"}, body: `<script>document.write(location.hostname === "other.test"
 		? '<iframe src="http://127.0.0.1:' + location.port + '/app" style="position: fixed; inset: 0; width: 100%; height: 100%"></iframe>' : ` + "`" + loginForm + "<script>onload = () => go.click()<\\/script>`" + `)</script>`}).start()
 	ctx := browsertest.New(t)
-	do(t, ctx, chromedp.Navigate("http://other.test:"+g.port()+"/app"), until(func() bool { return g.count(&g.ready) == 1 }), browsertest.Await("document.documentElement.children.length === 2"))
+	do(t, ctx, browsertest.Open("http://other.test:"+g.port()+"/app"), until(func() bool { return g.count(&g.ready) == 1 }), browsertest.Await("document.documentElement.children.length === 2"))
 	expectNoProblems(t, ctx)
 }

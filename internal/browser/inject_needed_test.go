@@ -70,7 +70,7 @@ func TestWithAClearanceAFormGoesAtOnce(t *testing.T) {
 	for name, uses := range map[string]int{"any number of uses": 0, "two uses": 2} {
 		t.Run(name, func(t *testing.T) {
 			g := serveApp(t, &gated{policies: []string{"login"}, uses: uses, body: loginForm + trusted}).start()
-			ctx := g.open(t, click("#go"), g.solve(1), browsertest.Await(answered), chromedp.Navigate(g.server.URL+"/app"))
+			ctx := g.open(t, click("#go"), g.solve(1), browsertest.Await(answered), browsertest.Open(g.server.URL+"/app"))
 			asked := strings.Count(g.questions(), "login")
 			if uses > 0 {
 				do(t, ctx, chromedp.Focus(chromedp.CSS("input[name=a]")), g.foresees(asked+1))

@@ -301,7 +301,7 @@ func click(selector string) action { return chromedp.Click(chromedp.CSS(selector
 func (g *gated) open(t *testing.T, steps ...action) context.Context {
 	t.Helper()
 	ctx := browsertest.New(t)
-	do(t, ctx, chromedp.Navigate(g.server.URL+"/app"))
+	do(t, ctx, browsertest.Open(g.server.URL+"/app"))
 	do(t, ctx, steps...)
 	return ctx
 }

@@ -355,7 +355,7 @@ func (b tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-func (b tab) open(url string)         { b.t.Helper(); b.do(chromedp.Navigate(url)) }
+func (b tab) open(url string)         { b.t.Helper(); b.do(browsertest.Open(url)) }
 func (b tab) await(expression string) { b.t.Helper(); b.do(browsertest.Await(expression)) }
 
 // clock keeps all timers of a second and more, until fire lets those of a delay

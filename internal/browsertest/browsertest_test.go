@@ -2,11 +2,13 @@ package browsertest
 
 import (
 	"image/png"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -60,6 +62,39 @@ func TestTabsShareNothing(t *testing.T) {
 	}
 	if got := Problems(second); len(got) != 0 {
 		t.Errorf("got %q, want no problems", got)
+	}
+}
+
+// TestOpenArrives although the tab goes elsewhere meanwhile.
+func TestOpenArrives(t *testing.T) {
+	asked := make(chan struct{})
+	var once sync.Once
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/wait":
+			select {
+			case <-asked:
+			case <-r.Context().Done():
+			}
+		case "/target":
+			first := false
+			once.Do(func() { first = true })
+			if first {
+				close(asked)
+				<-r.Context().Done() // the page's own navigation ends it
+				return
+			}
+		}
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, "<!doctype html><title>"+r.URL.Path+"</title>")
+	}))
+	t.Cleanup(server.Close)
+	ctx := New(t)
+	// Without a key pressed, a page may not replace where the person goes.
+	if err := chromedp.Do(ctx, Open(server.URL+"/"), Await(`addEventListener("keydown", () => { document.body.pressed = true }) === undefined`),
+		chromedp.KeyEvent("a"), Await("document.body.pressed"), Await(`fetch("/wait").then(() => { location = "/other" })`),
+		Open(server.URL+"/target"), Await("document.title === '/target'")); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
@@ -54,6 +55,23 @@ func Emulate(view View) chromedp.Action[chromedp.Void] {
 		}
 		_, err = chromedp.Call(ctx, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: agent, AcceptLanguage: view.Language})
 		return err
+	})
+}
+
+// Open goes to the URL and waits for the page's load event. If another
+// navigation of the tab gets in between, such as the answer to a form that was
+// sent before, it goes there again.
+func Open(url string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		for {
+			err := chromedp.Do(ctx, chromedp.Navigate(url))
+			if err == nil || !strings.Contains(err.Error(), "net::ERR_ABORTED") {
+				return err
+			}
+			if sleepErr := chromedp.Do(ctx, chromedp.Sleep(20*time.Millisecond)); sleepErr != nil {
+				return errors.Join(fmt.Errorf("going to %s: %w", url, sleepErr), err)
+			}
+		}
 	})
 }
 

@@ -130,7 +130,7 @@ func TestPoliciesInABrowser(t *testing.T) {
 			tab := browsertest.New(t)
 			own := func(path, until string) string {
 				ran := `['inline', 'nonced', 'foreign', 'uploaded'].map((name) => document.documentElement.dataset[name] ? name[0] : '').join('')`
-				if err := chromedp.Do(tab, chromedp.Navigate(origin+path), browsertest.Await("document.readyState === 'complete' && "+until)); err != nil {
+				if err := chromedp.Do(tab, browsertest.Open(origin+path), browsertest.Await("document.readyState === 'complete' && "+until)); err != nil {
 					state, _ := chromedp.Run(tab, chromedp.Evaluate[string]("JSON.stringify(document.documentElement.dataset)"))
 					t.Fatalf("%s: %v: %s %q", path, err, state, browsertest.Problems(tab))
 				}
@@ -189,7 +189,7 @@ func TestBaseOfThePage(t *testing.T) {
 		}))
 	}))
 	defer server.Close()
-	err := chromedp.Do(browsertest.New(t), chromedp.Navigate(strings.Replace(server.URL, "127.0.0.1", "shop.example", 1)),
+	err := chromedp.Do(browsertest.New(t), browsertest.Open(strings.Replace(server.URL, "127.0.0.1", "shop.example", 1)),
 		browsertest.Await("document.documentElement.dataset.ours === 'ran login'"))
 	if err != nil {
 		t.Error(err)
