@@ -282,6 +282,53 @@ func TestRedisUser(t *testing.T) {
 	}
 }
 
+// TestRedisPasswordThatChanges: new connections are refused, until a reload
+// brings the password or it is the old one again.
+func TestRedisPasswordThatChanges(t *testing.T) {
+	server := startRedis(t, freeAddress(t))
+	change := func(password string) {
+		server.command(t, "ACL", "SETUSER", "caddy", "on", "resetpass", ">"+password, "~*", "+@all")
+	}
+	with := func(password string) *cache.Redis {
+		return open(t, &cache.Redis{Addresses: []string{server.address}, Username: "caddy", Password: password, Timeout: patient})
+	}
+	claim := func(store *cache.Redis) error {
+		claimed, err := store.Claim(t.Context(), cache.Key(cache.NewOwner()), cache.NewOwner(), store.TTL())
+		if claimed != (err == nil) {
+			t.Errorf("Claim = %t, %v", claimed, err)
+		}
+		return err
+	}
+	change("a-secret")
+	before := with("a-secret")
+	if err := claim(before); err != nil {
+		t.Fatal(err)
+	}
+	change("another-secret")
+	server.command(t, "CLIENT", "KILL", "USER", "caddy")
+	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) { // until the client has seen it
+		err := claim(before)
+		if err != nil && strings.Contains(err.Error(), "WRONGPASS") {
+			if !errors.Is(err, cache.ErrUnavailable) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("with the old one: %v", err)
+			}
+			break
+		}
+		if time.Since(start) > 2*time.Minute {
+			t.Fatalf("with the old one: %v", err)
+		}
+	}
+	if err := claim(with("another-secret")); err != nil {
+		t.Errorf("after a reload: %v", err)
+	}
+	change("a-secret")
+	for start := time.Now(); claim(before) != nil; time.Sleep(20 * time.Millisecond) {
+		if time.Since(start) > 2*time.Minute {
+			t.Fatal("it does not come back")
+		}
+	}
+}
+
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

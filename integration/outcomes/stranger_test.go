@@ -2,6 +2,7 @@ package outcomes
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"net/http"
 	"net/url"
@@ -67,8 +68,9 @@ func TestAVerifierWithoutAWidget(t *testing.T) {
 	}
 	` + g.Proxy())
 	token := func(text string) url.Values { return url.Values{"token": {text}} }
-	g.WantPassed(g.Post(token("good1")))
-	g.Want(g.Post(token("good1")), http.StatusForbidden, "replayed")
+	good := token("good" + rand.Text())
+	g.WantPassed(g.Post(good))
+	g.Want(g.Post(good), http.StatusForbidden, "replayed")
 	g.Want(g.Post(token("bad")), http.StatusForbidden, "rejected")
 	refused := harness.Send(t, harness.NewRequest(t, "GET", g.URL+"/login", "", "Sec-Fetch-Mode", "navigate", "Accept", "text/html"))
 	g.Want(refused, http.StatusForbidden, "missing")
