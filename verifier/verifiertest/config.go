@@ -18,8 +18,14 @@ import (
 )
 
 func (s *suite) testConfiguration(t *testing.T) {
-	const url = "http://127.0.0.1:9/service"
-	module, err := s.module(t, map[string]any{s.option(t, RoleService): url, s.option(t, RoleTimeout): "1s"})
+	url := "http://127.0.0.1:9/service"
+	changes := s.reaching(t, url)
+	if s.isLocal() {
+		url = ""
+	} else {
+		changes[s.option(t, RoleTimeout)] = "1s"
+	}
+	module, err := s.module(t, changes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,19 +97,19 @@ func (s *suite) testSecrets(t *testing.T) {
 }
 
 func (s *suite) testFingerprint(t *testing.T) {
-	url := map[string]any{s.option(t, RoleService): "http://127.0.0.1:9/"}
-	seen := map[[32]byte]string{s.load(t, url).Fingerprint(): "the subject"}
-	whole := s.load(t, url).Fingerprint()
+	const url = "http://127.0.0.1:9/"
+	seen := map[[32]byte]string{s.load(t, s.reaching(t, url)).Fingerprint(): "the subject"}
+	whole := s.load(t, s.reaching(t, url)).Fingerprint()
 	if seen[whole] == "" {
 		t.Error("one configuration has two fingerprints")
 	}
 	for _, o := range s.Options {
-		changes := map[string]any{s.option(t, RoleService): "http://127.0.0.1:9/"}
+		changes := s.reaching(t, url)
 		changes[o.Name] = o.Other
 		if o.Role == RoleService {
-			changes[o.Name] = "http://127.0.0.1:9/other"
+			changes[o.Name] = url + "other"
 		}
-		judges := o.Role != RoleBrowser && o.Role != RoleHealth
+		judges := o.Role != RoleBrowser && o.Role != RoleHealth && o.Role != RoleRate
 		fingerprint := s.load(t, changes).Fingerprint()
 		switch other, found := seen[fingerprint]; {
 		case !judges && fingerprint != whole:

@@ -45,6 +45,7 @@ func values(genuine string, maxLength int) []string {
 		"", " ", "\x00", "\n", "\xff", "é", "0", "-1", "null", "*", "|", "_", "a_b_c", "true", "99999999999999999999", "18446744073709551616",
 		strings.Repeat("a", maxLength), strings.Repeat("a", maxLength+1), strings.Repeat("*", maxLength), strings.Repeat("0", maxLength),
 		strings.Repeat("\x80", 1<<16), strings.ToUpper(genuine), strings.ToLower(genuine), genuine + genuine,
+		genuine[:1] + genuine, genuine + genuine[len(genuine)-1:],
 	}
 	for _, c := range []string{" ", "\t", "\n", "\x00", "\x7f", "é", "\xff", "x", "&", "%00"} {
 		all = append(all, c+genuine, genuine+c, genuine[:len(genuine)/2]+c+genuine[len(genuine)/2:])

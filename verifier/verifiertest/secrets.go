@@ -127,31 +127,7 @@ func (s *suite) testChallenge(t *testing.T) {
 	if !ok {
 		return // a verifier without a widget
 	}
-	challenge, failure := v.Challenge(t.Context(), testClient, testUser)
-	if challenge == nil || failure != (verifier.Verdict{}) {
-		t.Fatalf("the challenge is %v, and the failure %+v", challenge, failure)
-	}
-	text, err := json.Marshal(challenge)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.expectNothingPrivate(t, "the challenge", fmt.Sprintf("%s %+v", text, challenge))
-	var members struct{ Provider, Script string }
-	provider, _ := v.Captcha()
-	if err := json.Unmarshal(text, &members); err != nil || members.Provider != provider || !strings.Contains(members.Script, "://") {
-		t.Errorf("%s is no object with the provider %q and the URL of a script (%v)", text, provider, err)
-	}
-	for directive, sources := range v.Sources() {
-		for i := range sources {
-			sources[i] = "*"
-		}
-		if slices.Contains(v.Sources()[directive], "*") {
-			t.Errorf("the sources of %s are not the caller's", directive)
-		}
-	}
-	if len(v.Sources()["script-src"]) == 0 {
-		t.Error("no source allows the script")
-	}
+	s.issued(t, v, testClient)
 	if s.Challenge == nil {
 		return
 	}
@@ -164,6 +140,44 @@ func (s *suite) testChallenge(t *testing.T) {
 			t.Errorf("%s is the failure %v", answer.Body, failure.Result)
 		}
 	}
+}
+
+// issued is a challenge, and tests what holds for each.
+func (s *suite) issued(t testing.TB, v verifier.Challenger, client verifier.Client) any {
+	t.Helper()
+	challenge, failure := v.Challenge(t.Context(), client, testUser)
+	if challenge == nil || failure != (verifier.Verdict{}) {
+		t.Fatalf("the challenge is %v, and the failure %+v", challenge, failure)
+	}
+	text, err := json.Marshal(challenge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.expectNothingPrivate(t, "the challenge", fmt.Sprintf("%s %+v", text, challenge))
+	var members struct{ Provider, Script string }
+	provider, _ := v.Captcha()
+	if err := json.Unmarshal(text, &members); err != nil || members.Provider != provider {
+		t.Errorf("%s is no object with the provider %q (%v)", text, provider, err)
+	}
+	hosted := false // the script is
+	if h, ok := v.(verifier.Hosted); ok {
+		_, hosted = h.Files()[members.Script]
+	}
+	if !hosted && !strings.Contains(members.Script, "://") {
+		t.Errorf("%q is neither the URL of a script nor one of the verifier's own", members.Script)
+	}
+	for directive, sources := range v.Sources() {
+		for i := range sources {
+			sources[i] = "*"
+		}
+		if slices.Contains(v.Sources()[directive], "*") {
+			t.Errorf("the sources of %s are not the caller's", directive)
+		}
+	}
+	if !hosted && len(v.Sources()["script-src"]) == 0 {
+		t.Error("no source allows the script")
+	}
+	return challenge
 }
 
 // Calls that are made at once do not get in each other's way. (That the race

@@ -6,8 +6,9 @@
 //	func FuzzMyVerifier(f *testing.F) { verifiertest.Fuzz(f, subject) }
 //
 // The suite loads the verifier as Caddy does, from JSON, and puts itself in
-// the place of its service, on loopback addresses. It knows nothing of the
-// protocol but what the [Subject] says. Run it with the race detector, too.
+// the place of its service, on loopback addresses, or has a [verifier.Local]
+// issue challenges and solves them. It knows nothing of the protocol but what
+// the [Subject] says. Run it with the race detector, too.
 package verifiertest
 
 import (
@@ -34,7 +35,7 @@ type Subject struct {
 	Module string
 
 	// Options are all options that the module has in JSON. One has the
-	// RoleService and one the RoleTimeout.
+	// RoleService and one the RoleTimeout, unless it is a verifier.Local.
 	Options []Option
 
 	// Proof is a genuine proof of the captcha that Options configure, and Now
@@ -50,8 +51,12 @@ type Subject struct {
 	// ReplayKey. Others are those of other solved captchas, which have not.
 	Spellings, Others []verifier.Proof
 
-	// Verify is the call about Proof.
+	// Verify is the call about Proof. A verifier.Local makes none.
 	Verify Call
+
+	// Solve makes the proof of a challenge, as a browser does. Only a
+	// verifier.Local has it.
+	Solve func(challenge any) verifier.Proof
 
 	// Challenge is the call for a challenge, if there is one.
 	Challenge *Call
@@ -88,6 +93,7 @@ const (
 	RoleVerdict Role = "verdict" // anything else that a verdict depends on
 	RoleBrowser Role = "browser" // only browsers get to see it
 	RoleHealth  Role = "health"  // only what probes ask depends on it
+	RoleRate    Role = "rate"    // only how many proofs pass depends on it
 )
 
 // Call is a call to the service.
@@ -156,6 +162,19 @@ func Run(t *testing.T, subject Subject) {
 	t.Run("parameters", s.testParameters)
 	t.Run("check", s.testCheck)
 	t.Run("replay key", s.testReplayKey)
+	if s.isLocal() {
+		t.Run("local", s.testLocal)
+	} else {
+		s.testService(t)
+	}
+	t.Run("goroutines", func(t *testing.T) { goleak.VerifyNone(t, before) })
+}
+
+// isLocal tells whether the verifier is one that asks nobody.
+func (s *suite) isLocal() bool { return s.Solve != nil }
+
+// testService tests what a verifier makes of its service.
+func (s *suite) testService(t *testing.T) {
 	t.Run("challenge", s.testChallenge)
 	for _, c := range s.calls() {
 		t.Run(c.name, func(t *testing.T) {
@@ -171,7 +190,6 @@ func Run(t *testing.T, subject Subject) {
 		})
 	}
 	t.Run("proxy", s.testProxy)
-	t.Run("goroutines", func(t *testing.T) { goleak.VerifyNone(t, before) })
 }
 
 // calls are the verifier's calls to its service.
@@ -237,7 +255,19 @@ func (s *suite) load(t testing.TB, changes map[string]any) verifier.Verifier {
 // at is a verifier whose service is at the URL.
 func (s *suite) at(t testing.TB, url string, timeout time.Duration) verifier.Verifier {
 	t.Helper()
-	return s.load(t, map[string]any{s.option(t, RoleService): url, s.option(t, RoleTimeout): timeout.String()})
+	changes := s.reaching(t, url)
+	changes[s.option(t, RoleTimeout)] = timeout.String()
+	return s.load(t, changes)
+}
+
+// reaching is the change of options by which the service is at the URL, if there
+// is one.
+func (s *suite) reaching(t testing.TB, url string) map[string]any {
+	t.Helper()
+	if s.isLocal() {
+		return make(map[string]any)
+	}
+	return map[string]any{s.option(t, RoleService): url}
 }
 
 // option is the name of the option that has the role.
