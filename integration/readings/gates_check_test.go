@@ -56,8 +56,8 @@ func TestEvaluationIsTheSame(t *testing.T) {
 		if evaluated := gates.evaluate(site, r); evaluated != nil {
 			arrived++
 			host := evaluated.host
-			if _, rest, absolute := strings.Cut(evaluated.target, "://"); absolute && !strings.HasPrefix(evaluated.target, "/") {
-				host = rest[:strings.IndexAny(rest+"/", "/?#")] // to net/http's server the absolute form says more than Host
+			if authority, ok := authorityOf(evaluated.method, evaluated.target); ok {
+				host = authority
 			}
 			want = strconv.QuoteToASCII(evaluated.method + " " + evaluated.target + " " + host)
 			if _, ok := evaluated.parse(); !ok {
@@ -71,4 +71,20 @@ func TestEvaluationIsTheSame(t *testing.T) {
 	if arrived < 1000 {
 		t.Errorf("only %d requests arrived", arrived)
 	}
+}
+
+// authorityOf is what a target says besides a path: to net/http's server that is
+// more than the field Host.
+func authorityOf(method, target string) (authority string, ok bool) {
+	switch {
+	case strings.HasPrefix(target, "/"):
+		return "", false
+	case method == http.MethodConnect:
+		authority = target
+	default:
+		if _, authority, ok = strings.Cut(target, "://"); !ok {
+			return "", false
+		}
+	}
+	return authority[:strings.IndexAny(authority+"/", "/?#")], true
 }

@@ -79,7 +79,7 @@ var words = struct{ paths, queries, methods, fields []string }{
 	},
 	queries: []string{
 		"action=login", "action=view", "ACTION=Login", "&", "&", ";", "%20", "+", "%00", "action", "=", "login", "%zz", "%", "_method=PUT", "_method=post", "%5fmethod=PUT",
-		".method=put", "[", "]", "a.b=c", "user.name=x", "user[name=x", "x", "act%69on=login", "caf%C3%A9",
+		".method=put", "[", "]", "a.b=c", "user.name=x", "user[name=x", "x", "act%69on=login", "caf%C3%A9", "?", "#", "?x", "#x",
 	},
 	methods: []string{"GET", "GET", "POST", "HEAD", "PUT", "post", "Head", "FOO", "OPTIONS"},
 	fields: []string{

@@ -311,11 +311,10 @@ func modelPaths(u *url.URL, extensions []string, scripts bool) []path {
 
 func modelQueries(query string) []string {
 	queries := []string{query}
-	if before, _, found := strings.Cut(query, "#"); found {
-		queries = append(queries, modelQueries(before)...)
-	}
-	if i := strings.LastIndex(query, "?"); i >= 0 {
-		queries = append(queries, modelQueries(query[i+1:])...)
+	for _, cut := range []string{`#.*`, `\?.*`, `.*\?`} {
+		if part := replace(`(?s)`+cut, "")(query); part != query {
+			queries = append(queries, modelQueries(part)...)
+		}
 	}
 	for _, separator := range []string{"&", "[&;]"} {
 		var pairs [][2]string
@@ -387,9 +386,6 @@ func modelEncode(pairs [][2]string) string {
 
 func modelMethods(r, original *http.Request, queries []string) []string {
 	methods := []string{r.Method, original.Method}
-	for _, query := range slices.Clone(queries) {
-		queries = append(queries, strings.Split(query, "#")[0])
-	}
 	for name, values := range r.Header {
 		switch strings.ToLower(name) {
 		case "x-http-method-override", "x-http-method", "x-method-override":
@@ -400,7 +396,6 @@ func modelMethods(r, original *http.Request, queries []string) []string {
 		}
 	}
 	for _, query := range queries {
-		query, _, _ = strings.Cut(query, "#")
 		fields, err := url.ParseQuery(query)
 		if err == nil {
 			for name, values := range fields {

@@ -24,11 +24,8 @@ func (s *sight) readQuery(v *values[string], query string) {
 	if !s.oddQuery(query) {
 		return
 	}
-	if cut, _, found := strings.Cut(query, "#"); found { // where a fragment would begin
-		s.readQuery(v, cut)
-	}
-	if i := strings.LastIndexByte(query, '?'); i >= 0 { // where others let it begin
-		s.readQuery(v, query[i+1:])
+	for _, part := range partsOfQuery(query) {
+		s.readQuery(v, part)
 	}
 	for _, separators := range []string{"&", "&;"} {
 		pairs, wellFormed := parseQuery(query, separators)
@@ -61,6 +58,19 @@ func (s *sight) readQuery(v *values[string], query string) {
 			return
 		}
 	}
+}
+
+// partsOfQuery returns what applications take for the whole query that split a
+// target themselves: what is before the "#" of a fragment, or before the next
+// question mark, or behind the last one.
+func partsOfQuery(query string) (parts []string) {
+	if before, _, found := strings.Cut(query, "#"); found {
+		parts = append(parts, before)
+	}
+	if before, _, found := strings.Cut(query, "?"); found {
+		parts = append(parts, before, query[strings.LastIndexByte(query, '?')+1:])
+	}
+	return parts
 }
 
 // tooManyPairs reports whether a query has more pairs than net/url takes,

@@ -179,9 +179,9 @@ func readMethods(v *values[string], r *http.Request, sent *Line, queries []strin
 			}
 		}
 	}
-	for _, query := range queries {
-		if cut, _, found := strings.Cut(query, "#"); found { // where a fragment would begin
-			queries = append(slices.Clip(queries), cut)
+	for i := 0; i < len(queries); i++ { // the parts of parts included
+		if parts := partsOfQuery(queries[i]); parts != nil {
+			queries = append(slices.Clip(queries), parts...)
 		}
 	}
 	for _, query := range queries {

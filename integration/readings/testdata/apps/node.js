@@ -24,6 +24,8 @@ function queries(target) {
     'URLSearchParams': () => new URL(target, 'http://localhost').searchParams.get('action'),
     'querystring': () => querystring.parse(query).action,
     'querystring ;': () => querystring.parse(query, ';').action,
+    'second part': () => querystring.parse(target.split('?')[1]).action,
+    'last part': () => querystring.parse(target.split('?').pop()).action,
   };
 }
 
