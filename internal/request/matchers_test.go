@@ -60,6 +60,10 @@ var readingTests = []struct{ kind, request string }{
 	// The WHATWG's URL parser and PHP's.
 	{"path /login*", "GET //x/login"},
 	{"path /login*", "GET ///x/login"},
+	{"expression path", "GET //x/login/.."},
+	{"expression path", "GET //x%2f/login/.."},
+	{"expression path", "GET //x%2f/login%2f.."},
+	{"expression path", "GET //x%2f/l%6fgin/.."},
 	{"path /login*", `GET /\x/login`},
 	{"path /login*", "GET /%5Cx/login"},
 	{"path /login*", "GET /x%2Fy/../login"},

@@ -20,6 +20,10 @@ func (s *sight) readPath(v *values[path], p path) {
 	raw, cleaned := p.escaped(), clean(p.decoded) // "/" where the path is empty
 	v.add(path{decoded: cleaned, raw: s.ifEscapes(clean(raw))})
 	for _, step := range pathSteps {
+		if sent := step(raw); sent != raw && hasDots(decode(sent)) { // of what was sent, compared so or decoded, and without cleaning
+			v.add(path{decoded: inert(sent)})
+			v.add(path{decoded: inert(decode(sent))})
+		}
 		changed := step(p.decoded)
 		if changed == p.decoded {
 			continue
