@@ -10,6 +10,8 @@ import (
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/leaktest"
 )
 
 func TestMain(m *testing.M) {
@@ -17,7 +19,7 @@ func TestMain(m *testing.M) {
 	if _, err := sharedLedger(); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
+	leaktest.Main(m, goleak.IgnoreCurrent())
 }
 
 // testKey returns the key of the nth proof.

@@ -366,6 +366,9 @@ func (c *cluster) load(enough int) {
 				if proof > enough {
 					break
 				}
+				if proof%100_000 == 0 {
+					fmt.Printf("integration/cluster: %d of %d proofs\n", proof, enough)
+				}
 				var together sync.WaitGroup
 				for range 1 + random.IntN(3) {
 					node := random.IntN(nodes)

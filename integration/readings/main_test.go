@@ -26,29 +26,23 @@
 package readings_test
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/caddycaptcha/caddycaptcha/internal/leaktest"
 )
 
 func TestMain(m *testing.M) {
 	code := m.Run()
 	stopServers()
-	// The replay cache lives as long as the process, and a storage notices some
-	// seconds late that a lock was released.
-	if err := goleak.Find(
-		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),
+	os.Exit(leaktest.Check(code, // the replay cache lives as long as the process
 		goleak.IgnoreAnyFunction("github.com/dgraph-io/ristretto/v2.(*defaultPolicy[...]).processItems"),
 		goleak.IgnoreAnyFunction("github.com/dgraph-io/ristretto/v2.(*Cache[...]).processItems"),
-	); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	))
 }
 
 // seed returns the seed of this run.

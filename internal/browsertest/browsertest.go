@@ -18,8 +18,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
-	"go.uber.org/goleak"
 
+	"github.com/caddycaptcha/caddycaptcha/internal/leaktest"
 	"github.com/caddycaptcha/caddycaptcha/internal/testenv"
 )
 
@@ -36,12 +36,7 @@ var browser struct {
 // Main runs the tests of a package that uses the browser, closes the browser,
 // and fails if a goroutine is left. Call it from TestMain; it does not return.
 func Main(m *testing.M) {
-	code := Run(m)
-	if err := goleak.Find(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = max(code, 1)
-	}
-	os.Exit(code)
+	os.Exit(leaktest.Check(Run(m)))
 }
 
 // Run is Main for a package that leaves goroutines on purpose. It returns the

@@ -7,12 +7,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/caddycaptcha/caddycaptcha/internal/leaktest"
 	"github.com/caddycaptcha/caddycaptcha/verifier"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // provider is a verifier whose probes say what a test wants.
 type provider struct {

@@ -17,13 +17,13 @@ import (
 	sdkerrors "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/errors"
 	sdkhttp "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/http"
 	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/profile"
-	"go.uber.org/goleak"
 
+	"github.com/caddycaptcha/caddycaptcha/internal/leaktest"
 	"github.com/caddycaptcha/caddycaptcha/simulator"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 var account = simulator.Tencent{
