@@ -267,7 +267,7 @@ func modelPaths(u *url.URL, extensions []string, scripts bool) []path {
 	paths := []path{{u.Path, u.RawPath}, {p, raw}, {modelClean(p), modelClean(raw)}}
 	for _, step := range modelSteps {
 		paths = append(paths, path{modelClean(step(p)), modelClean(step(raw))}, path{step(p), ""}, path{modelInert(step(p)), ""})
-		if sent := step(raw); sent != raw && modelInert(modelDecode(sent)) != modelDecode(sent) {
+		if sent := step(raw); sent != raw && p != modelInert(p) {
 			paths = append(paths, path{modelInert(sent), ""}, path{modelInert(modelDecode(sent)), ""})
 		}
 	}

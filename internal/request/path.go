@@ -20,10 +20,6 @@ func (s *sight) readPath(v *values[path], p path) {
 	raw, cleaned := p.escaped(), clean(p.decoded) // "/" where the path is empty
 	v.add(path{decoded: cleaned, raw: s.ifEscapes(clean(raw))})
 	for _, step := range pathSteps {
-		if sent := step(raw); sent != raw && hasDots(decode(sent)) { // of what was sent, compared so or decoded, and without cleaning
-			v.add(path{decoded: inert(sent)})
-			v.add(path{decoded: inert(decode(sent))})
-		}
 		changed := step(p.decoded)
 		if changed == p.decoded {
 			continue
@@ -50,6 +46,12 @@ func (s *sight) readPath(v *values[path], p path) {
 		v.add(path{decoded: inert(p.decoded), raw: s.ifEscapes(inert(raw))})
 		v.add(path{decoded: inert(raw)})
 		v.add(path{decoded: inert(decode(clean(raw)))}) // cleaned as sent, and decoded after that
+		for _, step := range pathSteps {
+			if sent := step(raw); sent != raw {
+				v.add(path{decoded: inert(sent)})
+				v.add(path{decoded: inert(decode(sent))})
+			}
+		}
 		if s.slashes {
 			v.add(path{decoded: mergeSlashes(inert(p.decoded))})
 		}
